@@ -6,10 +6,11 @@
 
 GEMEL_BUILD=${GEMEL_BUILD:-$REPO/build/release}
 
-gemel_install() {
+programs_install() {
     local program
     mkdir -p "$LAB_DIR/bin"
-    rm -f "$LAB_DIR"/bin/gemel*
+    rm -f "$LAB_DIR"/bin/*
+    install -m 755 "$LAB_HOME/spf-policy" "$LAB_DIR/bin/"       # its user may not be able to read a checkout
     for program in gemel-node gemel-coordinator gemelctl; do
         if [ -x "$GEMEL_BUILD/bin/$program" ]; then install -m 755 "$GEMEL_BUILD/bin/$program" "$LAB_DIR/bin/"; fi
     done

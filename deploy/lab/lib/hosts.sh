@@ -2,7 +2,7 @@
 # Daemons of hosts: start, stop, kill, look. A host's role names the functions emit_ROLE, start_ROLE and ready_ROLE.
 
 # Every daemon of ours is the leader of its own process group, and run/HOST.pid names it: one number is enough to
-# signal it together with its children.
+# signal it together with its children. A host's second daemon has run/HOST.WHAT.pid.
 daemon() {
     local host=$1
     shift
@@ -27,14 +27,13 @@ daemon_as() {
 
 host_pid() { cat "$LAB_RUN/$1.pid" 2>/dev/null || true; }
 
-# The pid may be another process's by now (a crashed lab, a reused number): it must still live in the host's namespace.
-host_alive() {
-    local pid
-    pid=$(host_pid "$1")
-    [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null || return 1
+# The number may be another process's by now (a crashed lab): it must still live in the host's namespace.
+pid_on_host() {
+    [ -n "$2" ] && kill -0 "$2" 2>/dev/null || return 1
     if [ "$LAB_KIND" = machine ] && ! ns_exists "$1"; then return 0; fi
-    [ "/proc/$pid/ns/net" -ef "/run/netns/$LAB_PREFIX$1" ]
+    [ "/proc/$2/ns/net" -ef "/run/netns/$LAB_PREFIX$1" ]
 }
+host_alive() { pid_on_host "$1" "$(host_pid "$1")"; }
 
 host_has_daemon() {
     case $(host_role "$1") in
@@ -70,20 +69,24 @@ host_wait() {
 }
 host_ready_or_dead() { { [ -s "$LAB_RUN/$1.pid" ] && ! host_alive "$1"; } || "ready_$(host_role "$1")" "$1"; }
 
-# host_signal HOST SIGNAL: to the daemon's whole group, and waits until nothing of it is left.
+# host_signal HOST SIGNAL: to the groups of all its daemons, and waits until nothing of them is left.
 host_signal() {
-    local host=$1 signal=$2 pid limit
-    host_alive "$host" || return 0
-    pid=$(host_pid "$host")
-    kill -"$signal" -- "-$pid"
+    local host=$1 signal=$2 file pid limit groups=()
+    for file in "$LAB_RUN/$host".*pid; do
+        if pid_on_host "$host" "$(cat "$file" 2>/dev/null)"; then groups+=("$(<"$file")"); fi
+        rm -f "$file"
+    done
+    for pid in "${groups[@]}"; do kill -"$signal" -- "-$pid" 2>/dev/null || true; done
     for limit in {1..200}; do
-        kill -0 -- "-$pid" 2>/dev/null || { rm -f "$LAB_RUN/$host.pid"; return 0; }
-        [ "$limit" -ne 150 ] || kill -KILL -- "-$pid" 2>/dev/null || true
+        groups_alive "${groups[@]}" || return 0
+        if [ "$limit" = 150 ]; then for pid in "${groups[@]}"; do kill -KILL -- "-$pid" 2>/dev/null || true; done; fi
         sleep 0.05
     done
-    echo "$host: process $pid does not end"
+    echo "$host: processes ${groups[*]} do not end"
     return 1
 }
+# A zombie is gone for us, whenever its parent gets around to it.
+groups_alive() { ps -eo pgid=,stat= | awk -v g=" $* " 'index(g, " " $1 " ") && $2 !~ /^Z/ { n++ } END { exit !n }'; }
 
 hosts_each() {
     local what=$1 host

@@ -97,8 +97,7 @@ smtpd_helo_restrictions = permit_mynetworks, reject_invalid_helo_hostname, rejec
     reject_unknown_helo_hostname
 smtpd_relay_restrictions = reject_unauth_destination
 smtpd_recipient_restrictions = reject_unauth_destination, reject_unknown_sender_domain, permit_mynetworks,
-    check_policy_service { unix:private/policyd-spf, timeout=20s }
-policyd-spf_time_limit = 3600s
+    check_policy_service inet:127.0.0.1:10031
 TEXT
 }
 
@@ -115,9 +114,10 @@ smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
 TEXT
 }
 
+# An smtpd remembers what a blocklist said for as long as it lives, over all its sessions: each therefore serves one.
 mail_master_cf() {
     cat <<'TEXT'
-smtp      inet  n  -  n  -     40  smtpd
+smtp      inet  n  -  n  -     40  smtpd -o max_use=1
 pickup    unix  n  -  n  60    1   pickup
 cleanup   unix  n  -  n  -     0   cleanup
 qmgr      unix  n  -  n  300   1   qmgr
@@ -142,31 +142,6 @@ postlog   unix-dgram n - n  -  1   postlogd
 TEXT
 }
 
-# Runs from the Python module itself: Debian's package of the wrapper script depends on the whole mail server.
-# Fail is refused with 550 5.7.23; every other result is written into the message as Received-SPF.
-spf_policy() {
-    local dir=$LAB_DIR/$1
-    cat >"$dir/policyd-spf.conf" <<TEXT
-debugLevel = 1
-TestOnly = 1
-HELO_reject = False
-Mail_From_reject = Fail
-PermError_reject = False
-TempError_Defer = False
-Header_Type = SPF
-skip_addresses = 127.0.0.0/8
-TEXT
-    cat >"$dir/policyd-spf" <<TEXT
-#!/usr/bin/python3
-import sys
-from spf_engine.policyd_spf import main
-sys.argv = ["policyd-spf", "$dir/policyd-spf.conf"]
-main()
-TEXT
-    chmod 755 "$dir/policyd-spf"
-    echo "policyd-spf unix - n n - 0 spawn user=nobody argv=$dir/policyd-spf" >>"$dir/master.cf"
-}
-
 emit_postfix() {
     local host=$1 dir=$LAB_DIR/$1
     mkdir -p "$dir/queue" "$dir/data" "$LAB_DIR/mail/$host"/{new,cur,tmp}
@@ -180,7 +155,6 @@ emit_postfix() {
 emit_receiver() {
     emit_postfix "$1"
     receiver_restrictions "$1" >>"$LAB_DIR/$1/main.cf"
-    spf_policy "$1"
 }
 
 emit_inside() {
@@ -188,18 +162,20 @@ emit_inside() {
     inside_restrictions "$1" >>"$LAB_DIR/$1/main.cf"
 }
 
-start_receiver() {
-    postfix_unpack
+start_postfix() {
     postfix_cmd "$1" start </dev/null >>"$LAB_DIR/log/$1.start.log" 2>&1 9>&- || true   # a failure shows at ready_
-    tr -d ' ' <"$LAB_DIR/$1/queue/pid/master.pid" >"$LAB_RUN/$1.pid" 2>/dev/null || true
 }
-start_inside() { start_receiver "$1"; }
+postfix_pid() { tr -d ' ' <"$LAB_DIR/$1/queue/pid/master.pid" >"$LAB_RUN/$1.pid"; }
 
-ready_receiver() {
-    if [ ! -s "$LAB_RUN/$1.pid" ]; then tr -d ' ' <"$LAB_DIR/$1/queue/pid/master.pid" >"$LAB_RUN/$1.pid" || return 1; fi
-    port_open "$1" "$(host_address "$1")" 25
+start_receiver() {
+    daemon_as nobody "$1" "$LAB_DIR/bin/spf-policy" 127.0.0.1:10031 "$(host_name "$1")"
+    mv "$LAB_RUN/$1.pid" "$LAB_RUN/$1.spf.pid"
+    start_postfix "$1"
 }
-ready_inside() { ready_receiver "$1"; }
+start_inside() { start_postfix "$1"; }
+
+ready_inside() { postfix_pid "$1" && port_open "$1" "$(host_address "$1")" 25; }
+ready_receiver() { ready_inside "$1" && port_open "$1" 127.0.0.1 10031; }
 
 # Is somebody listening? Asks the namespace's socket table, so that no connection shows up in a server's log.
 port_open() { [ -n "$(on_host "$1" ss -Hltn "src $2:$3")" ]; }
