@@ -39,7 +39,10 @@ void stream_close(struct stream **s); /* safe on NULL */
 void stream_finish(struct stream **s,
                    uint32_t limit_ms); /* flush, TLS close_notify, FIN, at most limit_ms; *s = NULL */
 void stream_reset(struct stream **s);  /* RST: the peer cannot take it for an end */
-void stream_peer(const struct stream *s, struct addr *out);
+/* How long written bytes may make no progress before `end` says TIMEOUT. Also given to the kernel
+ * (TCP_USER_TIMEOUT). Without this call: five minutes (RFC 5321 4.5.3.2). */
+void stream_set_write_limit(struct stream *s, uint32_t limit_ms);
+void stream_peer(const struct stream *s, struct addr *out);  /* family NONE for a unix socket */
 void stream_local(const struct stream *s, struct addr *out); /* getsockname: which address really sends */
 
 /* Server or client handshake over an open stream; any clear-text bytes received but not yet delivered are thrown away
@@ -73,11 +76,14 @@ struct dial_conf {
     struct addr
         from; /* family NONE: the kernel chooses. Otherwise bound, and checked by getsockname after connect:
                               * a failed bind or another address is REFUSED, never a silent fallback */
+    const char *unix_path;   /* instead of to and from */
     struct tls_context *tls; /* TLS from the first byte; NULL: clear */
     const char *tls_name;
     uint32_t limit_ms; /* for connect and handshake together */
 };
-/* Runs once, never before net_dial returns. OK: the stream is yours. `detail` is for the log, borrowed. */
+/* Runs once, never before net_dial returns. OK: the stream is yours. `detail` is for the log, borrowed.
+ * RETRY: refused, unreachable, reset. TIMEOUT: limit_ms. REFUSED: `from` cannot be used, or the certificate is not
+ * good. MALFORMED: not TLS. */
 typedef void net_dialled_fn(void *owner, enum err err, struct stream *s, const char *detail);
 struct net_op *net_dial(struct net *n, const struct dial_conf *conf, net_dialled_fn *done, void *owner);
 void net_dial_cancel(struct net_op **op); /* `done` will not run; safe on NULL */
