@@ -5,24 +5,9 @@
 #include <unistd.h>
 
 #include "base/timers.h"
+#include "base/utf8.h"
 
 enum { LINE_BYTES_MAX = 8192, VALUE_BYTES_MAX = 512 };
-
-/* Length of the valid UTF-8 sequence (RFC 3629) at the start of s, above ASCII; 0 when there is none. */
-static size_t utf8_len(struct slice s)
-{
-    const uint8_t *p = (const uint8_t *)s.p;
-    size_t n = p[0] >= 0xc2 && p[0] <= 0xdf   ? 2
-               : (p[0] & 0xf0) == 0xe0        ? 3
-               : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
-                                              : 0;
-    if (n == 0 || s.n < n) return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    if (n == 3 && ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f))) return 0;
-    if (n == 4 && ((p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))) return 0;
-    return n;
-}
 
 static bool is_plain(char c)
 {
@@ -33,7 +18,7 @@ static void put_escaped(struct slice s, struct buf *out)
 {
     for (size_t i = 0; i < s.n;) {
         uint8_t c = (uint8_t)s.p[i];
-        size_t wide = c >= 0x80 ? utf8_len(slice_skip(s, i)) : 0;
+        size_t wide = c >= 0x80 ? utf8_wide(slice_skip(s, i)) : 0;
         if (wide) {
             buf_put(out, slice_sub(s, i, wide));
             i += wide;
