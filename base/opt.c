@@ -463,21 +463,26 @@ enum err opt_load_text(struct opt_source *src, struct slice yaml, const struct o
     return src->n_errors ? ERR_MALFORMED : ERR_OK;
 }
 
-enum err opt_load_file(struct opt_source *src, const struct opt_table *table, void *out)
+enum err opt_read_file(struct opt_source *src, struct buf *text)
 {
     struct disk disk;
-    struct buf text;
     disk_os(&disk);
-    buf_init(&text, FILE_BYTES_MAX);
-    enum err err = disk_read(&disk, src->file, &text);
+    buf_init(text, FILE_BYTES_MAX);
+    enum err err = disk_read(&disk, src->file, text);
     if (err == ERR_LIMIT)
         opt_error(src, 0, "", "longer than %d bytes", FILE_BYTES_MAX);
     else if (err)
         opt_error(src, 0, "", "cannot be read: %s", strerror(errno));
-    else
-        err = opt_load_text(src, buf_slice(&text), table, out);
-    buf_deinit(&text);
     return err ? ERR_MALFORMED : ERR_OK;
+}
+
+enum err opt_load_file(struct opt_source *src, const struct opt_table *table, void *out)
+{
+    struct buf text;
+    enum err err = opt_read_file(src, &text);
+    if (!err) err = opt_load_text(src, buf_slice(&text), table, out);
+    buf_deinit(&text);
+    return err;
 }
 
 enum err opt_read_secret(struct opt_source *src, const char *key, const char *path, const char **out)

@@ -66,6 +66,8 @@ void opt_source_deinit(struct opt_source *src);
 /* Fills `out` (of the table's size; zeroed first) from the file or the text, defaults for what is absent.
  * MALFORMED: src->errors says why, `out` is not to be used. */
 MUST_USE enum err opt_load_file(struct opt_source *src, const struct opt_table *table, void *out);
+/* The file's bytes, for a caller who loads and digests them; `text` is initialised here and yours to deinit. */
+MUST_USE enum err opt_read_file(struct opt_source *src, struct buf *text);
 MUST_USE enum err opt_load_text(struct opt_source *src, struct slice yaml, const struct opt_table *table,
                                 void *out);
 
