@@ -19,22 +19,25 @@ ui_note() { printf '    %s%s%s\n' "$ui_dim" "$*" "$ui_off"; }
 
 die() { ui_bad "$*"; exit 1; }
 
-# step TEXT COMMAND...: runs it quietly, then says that it is done and how long it took; on failure shows what the
-# command printed. The command runs in this shell, so it may set variables.
+# step TEXT COMMAND...: runs it quietly in a subshell that ends at the first error, then says that it is done and how
+# long it took; on failure shows what it printed.
 step() {
-    local text=$1 start out
+    local text=$1 start out status
     shift
     start=$(now_ms)
-    out=$(mktemp "$LAB_RUN/step.XXXXXX")
-    if "$@" >"$out" 2>&1 9>&-; then
-        rm -f "$out"
+    out=$(mktemp -t gemel-lab.XXXXXX)
+    set +e              # not `if (...)`: inside a condition the shell would ignore the subshell's set -e
+    (set -e; "$@") >"$out" 2>&1 9>&-
+    status=$?
+    set -e
+    if [ $status = 0 ]; then
         ui_ok "$text ($(since "$start"))"
     else
         ui_bad "$text"
         tail -n 25 "$out" | sed 's/^/      /' >&2
-        rm -f "$out"
-        exit 1
     fi
+    rm -f "$out"
+    [ $status = 0 ] || exit 1
 }
 
 # wait_for SECONDS WHAT LOGFILE COMMAND...: polls until the command succeeds.
