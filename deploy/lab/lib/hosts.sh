@@ -102,3 +102,29 @@ hosts_parallel() {
     for job in "${jobs[@]}"; do wait "$job" || failed=1; done
     return $failed
 }
+
+# Everything but what is dear: the certificates and secrets, and an unpacked Postfix.
+lab_wipe() {
+    local entry
+    mkdir -p "$LAB_DIR" "$LAB_RUN"
+    chmod 755 "$LAB_DIR" "$LAB_RUN"
+    for entry in "$LAB_DIR"/*; do
+        case ${entry##*/} in pki | secrets | postfix) ;; *) rm -rf "$entry" ;; esac
+    done
+    mkdir -p "$LAB_DIR/log" "$LAB_DIR/mail"
+}
+
+# lab_emit HOST...: everything that is a file.
+lab_emit() {
+    pki_all
+    secrets_all
+    programs_install
+    postfix_unpack
+    emit_cluster
+    hosts_each host_emit "$@"
+}
+
+lab_start() {
+    hosts_parallel host_start "$@"
+    hosts_parallel host_wait "$@"
+}
