@@ -1,0 +1,128 @@
+#include "node/conf.h"
+
+#include "base/log.h"
+
+#define C(member) offsetof(struct node_conf, member)
+
+static const char *const level_words[] = { "debug", "info", "warn", "error", NULL };
+
+static const struct opt rows[] = {
+    { "cluster", OPT_FILE, C(cluster_file), NULL, 0, 0,
+      "the cluster's configuration, the same on every host" },
+    { "name", OPT_STRING, C(name), NULL, 1, 63, "name of this node below nodes in the cluster's file" },
+    { "spool", OPT_FILE, C(spool_dir), "/var/spool/gemel", 0, 0, "folder of the queue" },
+    { "state", OPT_FILE, C(state_dir), "/var/lib/gemel", 0, 0, "folder of the epoch file" },
+    { "host_name", OPT_STRING, C(host_name), "", 0, 253,
+      "name in banner and Received; default: HELO name of this node's first identity" },
+    { "listen.mx", OPT_LIST, C(listen.mx), "", 0, 16, "where the Internet delivers (port 25)",
+      .item = OPT_ADDR_PORT },
+    { "listen.submission", OPT_LIST, C(listen.submission), "", 0, 16,
+      "where people submit: STARTTLS and AUTH (port 587)", .item = OPT_ADDR_PORT },
+    { "listen.smarthost", OPT_LIST, C(listen.smarthost), "", 0, 16, "where inside hosts relay out",
+      .item = OPT_ADDR_PORT },
+    { "tls.ca", OPT_FILE, C(tls.ca), "", 0, 0, "certificate authority of the cluster's own links" },
+    { "tls.cert", OPT_FILE, C(tls.cert), "", 0, 0, "this node's certificate; its name is the node's name" },
+    { "tls.key", OPT_FILE, C(tls.key), "", 0, 0, "its key" },
+    { "smtp_tls.cert", OPT_FILE, C(smtp_tls.cert), "", 0, 0,
+      "certificate shown to SMTP clients; without it no STARTTLS and no AUTH" },
+    { "smtp_tls.key", OPT_FILE, C(smtp_tls.key), "", 0, 0, "its key" },
+    { "users", OPT_FILE, C(users_file), "", 0, 0, "submission users: lines of login:crypt(5) hash" },
+    { "admin", OPT_FILE, C(admin_path), "/run/gemel/node.sock", 0, 0, "unix socket for gemelctl" },
+    { "workers", OPT_U64, C(workers), "0", 0, 256, "worker threads; 0: one a core" },
+    { "log", OPT_WORD, C(log_level), "info", 0, 0, "least level that is logged", .words = level_words },
+    { "smtp.message_size", OPT_BYTES, C(smtp.size_max), "35M", KIB(64), GIB(1),
+      "largest message (SIZE, RFC 1870)" },
+    { "smtp.recipients", OPT_U64, C(smtp.recipients_max), "1000", 100, 10000,
+      "recipients of one message (RFC 5321 4.5.3.1.8: at least 100)" },
+    { "smtp.sessions", OPT_U64, C(smtp.sessions_max), "10000", 1, 1000000, "sessions at once on this node" },
+    { "smtp.command_timeout", OPT_DURATION, C(smtp.command_ms), "5m", SECONDS(1), HOURS(1),
+      "wait for a command (RFC 5321 4.5.3.2.7)" },
+    { "smtp.data_timeout", OPT_DURATION, C(smtp.data_ms), "3m", SECONDS(1), HOURS(1),
+      "wait for the next bytes of a message (RFC 5321 4.5.3.2.5)" },
+    { "queue.glitch_interval", OPT_DURATION, C(queue.glitch_ms), "1m", 100, HOURS(1),
+      "first retries: how far apart (QR-05)" },
+    { "queue.glitch_tries", OPT_U64, C(queue.glitch_tries), "4", 0, 100, "first retries: how many (QR-05)" },
+    { "queue.transient_interval", OPT_DURATION, C(queue.transient_ms), "10m", 100, DAYS(1),
+      "next retries: how far apart (QR-06)" },
+    { "queue.transient_tries", OPT_U64, C(queue.transient_tries), "6", 0, 100,
+      "next retries: how many (QR-06)" },
+    { "queue.retry_interval", OPT_DURATION, C(queue.retry_ms), "30m", 100, DAYS(1),
+      "all later retries (QR-07; RFC 5321 4.5.4.1)" },
+    { "queue.delay_notice", OPT_DURATION, C(queue.delay_dsn_ms), "4h", SECONDS(1), DAYS(30),
+      "age at which the sender is told (QR-10)" },
+    { "queue.expire", OPT_DURATION, C(queue.expire_ms), "2d", SECONDS(5), DAYS(90),
+      "age at which a message is returned (QR-11)" },
+    { "queue.deliveries", OPT_U64, C(queue.deliveries_max), "1000", 1, 100000, "deliveries at once (SC-18)" },
+    { "queue.per_destination", OPT_U64, C(queue.per_destination_max), "20", 1, 10000,
+      "deliveries at once to one destination (SC-18)" },
+    { "queue.per_connection", OPT_U64, C(queue.per_connection_max), "20", 1, 10000,
+      "messages over one connection (SC-01)" },
+    { "queue.spool_size", OPT_BYTES, C(queue.spool_bytes_max), "64G", MIB(16), GIB(4096),
+      "largest size of the queue on disk" },
+    { "relay.connect_timeout", OPT_DURATION, C(relay.connect_ms), "30s", 100, MINUTES(5),
+      "wait for a connection" },
+    { "relay.tls", OPT_BOOL, C(relay.tls), "yes", 0, 0, "use STARTTLS when the receiver offers it" },
+    { "relay.port", OPT_U64, C(relay.port), "25", 1, 65535, "port of other domains' mail servers" },
+    { 0 },
+};
+
+const struct opt_table node_conf_table = { rows, sizeof(struct node_conf), SIZE_MAX };
+
+static bool is_file(const char *path)
+{
+    return path && *path;
+}
+
+static void check_files(struct opt_source *src, const struct node_conf *c, bool solo)
+{
+    bool any = is_file(c->tls.ca) || is_file(c->tls.cert) || is_file(c->tls.key);
+    bool all = is_file(c->tls.ca) && is_file(c->tls.cert) && is_file(c->tls.key);
+    if ((any || !solo) && !all)
+        opt_error(src, 0, "tls",
+                  "ca, cert and key are needed together: links between hosts are always authenticated");
+    if (is_file(c->smtp_tls.cert) != is_file(c->smtp_tls.key))
+        opt_error(src, 0, "smtp_tls", "cert and key go together");
+    if (c->listen.submission.n && !is_file(c->smtp_tls.cert))
+        opt_error(src, 0, "listen.submission", "needs smtp_tls: AUTH is only taken under TLS");
+    if (c->listen.submission.n && !is_file(c->users_file))
+        opt_error(src, 0, "listen.submission", "needs users: nobody could log in");
+    if (!c->listen.mx.n && !c->listen.submission.n && !c->listen.smarthost.n)
+        opt_error(src, 0, "listen", "nothing to listen on; expected mx, submission or smarthost");
+}
+
+static void check_self(struct opt_source *src, struct node_conf *c, bool solo)
+{
+    unsigned mine = 0;
+    c->self = cluster_node(&c->cluster, slice_of(c->name));
+    if (!c->self) opt_error(src, 0, "name", "\"%s\" is not below nodes in %s", c->name, c->cluster_file);
+    CONF_EACH(struct identity_conf, it, c->cluster.identities)
+    {
+        if (!slice_eq(slice_of(it->node), slice_of(c->name))) continue;
+        if (!mine++ && !*c->host_name) c->host_name = it->helo;
+    }
+    if (solo && mine != 1)
+        opt_error(src, 0, "name", "--solo sends from exactly one identity; %u in %s name node \"%s\"", mine,
+                  c->cluster_file, c->name);
+    if (!mine && !*c->host_name)
+        opt_error(src, 0, "host_name",
+                  "is missing; a node without an identity needs a name to say in its banner");
+    if (!solo && !c->cluster.coordinators.n)
+        opt_error(src, 0, "cluster",
+                  "%s names no coordinators: nobody could ever let this node send; start with --solo for a "
+                  "single node",
+                  c->cluster_file);
+}
+
+enum err node_conf_load(struct opt_source *src, struct opt_source *cluster_src, bool solo,
+                        struct node_conf *out)
+{
+    opt_source_init(cluster_src, "");
+    enum err err = opt_load_file(src, &node_conf_table, out);
+    if (err) return err;
+    opt_source_deinit(cluster_src);
+    opt_source_init(cluster_src, out->cluster_file);
+    err = cluster_conf_load(cluster_src, &out->cluster);
+    if (!err) check_self(src, out, solo);
+    check_files(src, out, solo);
+    return err || src->n_errors ? ERR_MALFORMED : ERR_OK;
+}
