@@ -18,7 +18,7 @@ programs_install() {
 
 gemel_has() { [ -x "$LAB_DIR/bin/$1" ]; }
 
-# render TEMPLATE: replaces each @NAME@ by the variable of that name.
+# render TEMPLATE: replaces each @NAME@ by the variable of that name (LAB_... from the map, others from the caller).
 render() {
     local text name
     text=$(<"$1")
@@ -55,12 +55,7 @@ cluster_lines() {
 
 # shellcheck disable=SC2034  # the variables are read by render
 emit_cluster() {
-    local CLUSTER=$LAB_CLUSTER DIR=$LAB_DIR DOMAIN=$LAB_DOMAIN ZONE=$LAB_ZONE TSIG_NAME=$LAB_TSIG
-    local IDENTITIES NODES COORDINATORS BLOCKLISTS INSIDE_MAIL REDIS RESOLVER PRIMARY INSIDE_NETWORK
-    local LEASE=$LAB_LEASE RENEW=$LAB_RENEW REDIS_TIMEOUT=$LAB_REDIS_TIMEOUT POLL=$LAB_POLL CONFIRM=$LAB_CONFIRM
-    local CONFIRM_POLLS=$LAB_CONFIRM_POLLS DWELL=$LAB_DWELL DAILY_CAP=$LAB_DAILY_CAP CLEAN_FOR=$LAB_CLEAN_FOR
-    local CLEAN_POLLS=$LAB_CLEAN_POLLS THRESHOLD=$LAB_THRESHOLD
-    local SPF_MODE=$LAB_SPF_MODE SPF_TTL=$LAB_SPF_TTL SPF_GRACE=$LAB_SPF_GRACE
+    local DIR=$LAB_DIR IDENTITIES NODES COORDINATORS BLOCKLISTS INSIDE_MAIL REDIS RESOLVER PRIMARY INSIDE_NETWORK
     IDENTITIES=$(cluster_lines identities) NODES=$(cluster_lines nodes)
     COORDINATORS=$(cluster_lines coordinators) BLOCKLISTS=$(cluster_lines blocklists)
     INSIDE_MAIL=$(host_inside inside) REDIS=$(host_inside redis) RESOLVER=$(host_inside resolver)
