@@ -51,22 +51,24 @@ root_zone_tld() {
     esac
 }
 
-# example.net, example.org, example.edu: every host of ours with a name there can receive mail and says who sends.
+# example.net, example.org, example.edu: the hosts with a name there may send for the domain, and its receiver takes
+# its mail.
 root_zone_domain() {
-    local host name
+    local host name senders=''
     zone_head "$1." a.root-servers.net 5
     echo "@ NS a.root-servers.net."
     for host in $(hosts_all); do
         name=$(host_name "$host")
         if [ "${name#*.}" != "$1" ]; then continue; fi
+        senders+=" a:$name"
         echo "$name. A $(host_public "$host")"
+        echo "$name. TXT \"v=spf1 a -all\""
         if [ "$(host_role "$host")" = receiver ]; then
             echo "@ MX 10 $name."
-            echo "@ TXT \"v=spf1 a:$name -all\""
             echo "$name. MX 10 $name."
-            echo "$name. TXT \"v=spf1 a -all\""
         fi
     done
+    echo "@ TXT \"v=spf1$senders -all\""
 }
 
 root_zone_reverse() {
