@@ -142,6 +142,7 @@ static void settle(struct session *s, struct relay_outcome o)
 
 static void give_back(struct session *s)
 {
+    if (s->state == ST_DOT && s->gate) s->gate->dot_end(s->gate->owner);
     for (size_t i = 0; i < s->mail->n_rcpts; i++) ASSERT(s->mail->rcpts[i].out.verdict != RELAY_PENDING);
     ASSERT(!s->done);
     s->done = s->mail;
@@ -366,11 +367,15 @@ static void envelope_on(struct session *s, uint64_t now_ms)
     pump_envelope(s, now_ms);
 }
 
-static bool gate_is_open(struct session *s)
+static bool gate_closed(struct session *s)
 {
-    if (!s->conf->may_send || s->conf->may_send(s->conf->owner)) return true;
     session_abort(s, true, "this node may not send now");
     return false;
+}
+
+static bool may_send(struct session *s)
+{
+    return !s->gate || s->gate->may_send(s->gate->owner) || gate_closed(s);
 }
 
 static void refuse_invalid(struct session *s)
@@ -413,7 +418,7 @@ void session_begin(struct session *s, struct relay_mail *mail, uint64_t now_ms)
         give_back(s);
         return;
     }
-    if (!gate_is_open(s)) return;
+    if (!may_send(s)) return;
     s->mails++;
     s->sent = s->got = s->accepted = s->waiting = 0;
     s->mail_refused = (struct relay_outcome){ 0 };
@@ -447,7 +452,7 @@ static void put_bdat(struct session *s, struct slice piece, bool last)
 /* The one place where a message is handed to the peer for good. */
 static void end_message(struct session *s, struct slice last_piece, uint64_t now_ms)
 {
-    if (!gate_is_open(s)) return;
+    if (s->gate && !s->gate->dot_begin(s->gate->owner) && !gate_closed(s)) return;
     if (s->bdat)
         put_bdat(s, last_piece, true);
     else
@@ -617,11 +622,12 @@ void session_quit(struct session *s, uint64_t now_ms)
     over(s, SESSION_WANTS_CLOSE);
 }
 
-void session_init(struct session *s, const struct session_conf *conf, struct slice mta_name,
-                  const struct addr *mta, uint64_t now_ms)
+void session_init(struct session *s, const struct session_conf *conf, const struct session_gate *gate,
+                  struct slice mta_name, const struct addr *mta, uint64_t now_ms)
 {
     ASSERT(conf->mails_max > 0 && conf->helo && *conf->helo);
-    *s = (struct session){ .conf = conf, .mta_name = mta_name, .mta = *mta, .state = ST_BANNER };
+    *s =
+        (struct session){ .conf = conf, .gate = gate, .mta_name = mta_name, .mta = *mta, .state = ST_BANNER };
     buf_init(&s->out, OUT_BYTES_MAX);
     buf_init(&s->held, SESSION_PIECE_BYTES_MAX);
     reply_init(&s->reply);
@@ -630,6 +636,8 @@ void session_init(struct session *s, const struct session_conf *conf, struct sli
 
 void session_deinit(struct session *s)
 {
+    if (s->state == ST_DOT && s->mail && s->gate) s->gate->dot_end(s->gate->owner);
+    s->state = ST_OVER;
     buf_deinit(&s->out);
     buf_deinit(&s->held);
     reply_deinit(&s->reply);

@@ -32,7 +32,13 @@ struct session_conf {
     bool no_chunking;    /* DATA even where BDAT is offered */
     uint32_t mails_max;  /* per connection; then QUIT */
     struct session_limits limits;
-    bool (*may_send)(void *owner); /* the gate; NULL: this traffic is not gated */
+};
+
+/* The gate, as one connection asks it. A dot begun is owed its end, whatever came of it. */
+struct session_gate {
+    bool (*may_send)(void *owner);
+    bool (*dot_begin)(void *owner);
+    void (*dot_end)(void *owner);
     void *owner;
 };
 
@@ -58,6 +64,7 @@ struct session {
 
     /* private: */
     const struct session_conf *conf;
+    const struct session_gate *gate;
     unsigned state;
     struct reply reply;
     struct relay_mail *mail, *done;
@@ -75,9 +82,10 @@ struct session {
     struct arena arena;
 };
 
-/* `conf` and `mta_name` are borrowed for the session's life. The connection is open; the banner is waited for. */
-void session_init(struct session *s, const struct session_conf *conf, struct slice mta_name,
-                  const struct addr *mta, uint64_t now_ms);
+/* `conf`, `gate` (NULL: this traffic is not gated) and `mta_name` are borrowed for the session's life. The connection
+ * is open; the banner is waited for. */
+void session_init(struct session *s, const struct session_conf *conf, const struct session_gate *gate,
+                  struct slice mta_name, const struct addr *mta, uint64_t now_ms);
 void session_deinit(struct session *s);
 
 void session_bytes(struct session *s, struct slice bytes, uint64_t now_ms);
