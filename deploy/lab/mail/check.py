@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Proves from the receivers' own records that mail went right, or says exactly what did not.
 
   check.py --run RUN --ledger FILE [--wait 20] [--only edge1] [--sequence edge1,edge2] [--json]

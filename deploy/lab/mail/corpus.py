@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """The lab's test mail: a corpus that holds one of everything that breaks mail software, and a plain stream.
 
 Deterministic: the same run name, seed and count give the same bytes, so a failure can be repeated and two

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Reads what the lab's mail servers themselves kept: maildirs and Postfix logs. Nothing here trusts the sender.
 
 A record is one message in one maildir for one envelope recipient:
@@ -8,15 +7,12 @@ A record is one message in one maildir for one envelope recipient:
   body_sha256, body_bytes, head (the header block, bytes kept out of JSON), dsn (what a report says)
 A refusal is one NOQUEUE line of the log: host, t (whole seconds), ip, helo, code, text, rcpt.
 """
-import argparse
 import datetime
 import email
 import email.policy
 import hashlib
-import json
 import os
 import re
-import sys
 
 STATE = os.environ.get("GEMEL_LAB_DIR", "/var/lib/gemel-lab")
 RECEIVERS = ("rcv1", "rcv2", "rcv3")
@@ -208,30 +204,3 @@ def parse_refusal(host, line):
         t = parsed.timestamp()
     return {"host": host, "t": t, "stage": m[1], "ptr": m[2], "ip": m[3], "code": int(m[4]), "text": m[5],
             "from": m[6], "rcpt": m[7], "helo": m[8]}
-
-
-def main():
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("--state", default=STATE)
-    ap.add_argument("--host", action="append", help="only these hosts")
-    ap.add_argument("--since", type=float, default=0, help="epoch seconds")
-    ap.add_argument("--refusals", action="store_true", help="the refusals instead of the messages")
-    ap.add_argument("--json", action="store_true", help="JSON lines")
-    args = ap.parse_args()
-    reader = Reader(args.state, since=args.since).poll()
-    for item in sorted(reader.refusals if args.refusals else reader.records, key=lambda r: r.get("end", r.get("t"))):
-        if args.host and item["host"] not in args.host:
-            continue
-        item.pop("head", None)
-        if args.json:
-            print(json.dumps(item, ensure_ascii=False))
-        elif args.refusals:
-            print(f"{item['host']:7} {item['ip']:15} {item['code']} {item['text']}")
-        else:
-            print(f"{item['host']:7} {item['end']:.3f} from {item['ip'] or '-':15} helo {item['helo'] or '-':22} "
-                  f"spf {item['spf'] or '-':5} {item['kind']:6} {item['rcpt']}  {item['id'] or ''}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Sends the lab's mail through the edges and keeps a ledger of what each edge took responsibility for.
 
   send.py corpus [--count 300]           one of everything, concurrently, by every way in
