@@ -67,6 +67,7 @@ virtual_gid_maps = static:65534
 virtual_mailbox_limit = 0
 message_size_limit = 62914560
 queue_minfree = 0
+message_drop_headers =
 enable_long_queue_ids = yes
 smtputf8_enable = yes
 smtpd_tls_security_level = may
@@ -86,7 +87,11 @@ receiver_restrictions() {
     checks="reject_unknown_client_hostname, reject_rbl_client $list"
     case $host in
     rcv2) printf 'smtpd_delay_reject = no\nsmtpd_client_restrictions = permit_mynetworks, %s\n' "$checks" ;;
-    rcv3) printf 'smtpd_delay_reject = no\nsmtpd_sender_restrictions = permit_mynetworks, %s\n' "$checks" ;;
+    rcv3)
+        printf 'smtpd_delay_reject = no\nsmtpd_sender_restrictions = permit_mynetworks, %s\n' "$checks"
+        # No DSN here: who asked for a success report must get "relayed" from the edge.
+        printf 'smtpd_discard_ehlo_keywords = dsn, silent-discard\n'
+        ;;
     *) printf 'smtpd_client_restrictions = permit_mynetworks, %s\n' "$checks" ;;
     esac
     cat <<TEXT
