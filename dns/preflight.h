@@ -54,8 +54,8 @@ struct preflight_subject {
 
 typedef void preflight_done_fn(void *owner, const struct preflight_report *report);
 /* `s` and its texts are copied. `done` runs once, never before the start returns. */
-struct preflight_op *preflight_start(struct resolver *r, const struct preflight_subject *s, preflight_done_fn *done,
-                                     void *owner);
+struct preflight_op *preflight_start(struct resolver *r, const struct preflight_subject *s,
+                                     preflight_done_fn *done, void *owner);
 void preflight_cancel(struct preflight_op **op);
 
 #endif

@@ -190,7 +190,8 @@ static void unpack_heartbeat(struct arena *a, const Gemel__V1__Heartbeat *in, st
                                           .oldest_ms = in->queue->oldest_ms,
                                           .bytes = in->queue->bytes,
                                           .accepting = in->queue->accepting };
-        for (size_t i = 0; i < out->n_identities; i++) out->identities[i].beat.queue_out = out->queue.outbound;
+        for (size_t i = 0; i < out->n_identities; i++)
+            out->identities[i].beat.queue_out = out->queue.outbound;
     }
     out->n_refusals = MIN(in->n_refusals, (size_t)LINK_REFUSALS_MAX);
     for (size_t i = 0; i < out->n_refusals; i++) unpack_refusal(a, in->refusals[i], &out->refusals[i]);

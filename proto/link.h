@@ -64,7 +64,8 @@ MUST_USE enum err link_send_ack(struct channel *c, const struct link_ack *a);
 
 enum link_frame_kind { LINK_FRAME_HEARTBEAT, LINK_FRAME_ORDER, LINK_FRAME_ACK, LINK_FRAME_OTHER };
 struct link_frame {
-    enum link_frame_kind kind; /* OTHER: of a newer version; to be ignored, or refused and reported if it is an order */
+    enum link_frame_kind
+        kind; /* OTHER: of a newer version; to be ignored, or refused and reported if it is an order */
     union {
         struct link_heartbeat heartbeat;
         struct link_order order;
