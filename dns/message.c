@@ -286,7 +286,7 @@ void dns_message_answer(const struct dns_message *m, struct slice name, uint16_t
     } else {
         a.result = m->rcode == DNS_RCODE_NXDOMAIN ? DNS_NXDOMAIN : DNS_NODATA;
         *ask_next = aliases > 0 && !soa && a.result == DNS_NODATA;
-        a.ttl_s = MIN(a.ttl_s, negative_s);
+        if (!*ask_next) a.ttl_s = MIN(a.ttl_s, negative_s);
     }
     *out = a;
 }

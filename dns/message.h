@@ -47,7 +47,7 @@ void dns_message_deinit(struct dns_message *m);
 enum { DNS_ALIASES_MAX = 10 };
 
 /* The answer to (name, type) that `m` holds, following aliases inside the message. `out` borrows from `m`.
- * When the aliases leave the message without a verdict, result is DNS_NODATA with ttl_s 0 and *ask_next is true: the same
+ * When the aliases leave the message without a verdict, result is DNS_NODATA, ttl_s that of the aliases, and *ask_next is true: the same
  * type is then to be asked for `out->canonical`. */
 void dns_message_answer(const struct dns_message *m, struct slice name, uint16_t type, struct dns_answer *out,
                         bool *ask_next);

@@ -32,6 +32,7 @@ static void push(ldns_pkt *pkt, ldns_pkt_section section, struct slice line)
 static void set_flags(ldns_pkt *pkt, struct slice flags)
 {
     for (struct slice w = slice_word(&flags); w.n; w = slice_word(&flags)) {
+        if (slice_eq(w, SLICE("nora"))) ldns_pkt_set_ra(pkt, false);
         if (slice_eq(w, SLICE("aa"))) ldns_pkt_set_aa(pkt, true);
         if (slice_eq(w, SLICE("tc"))) ldns_pkt_set_tc(pkt, true);
         if (slice_eq(w, SLICE("ad"))) ldns_pkt_set_ad(pkt, true);
@@ -52,6 +53,7 @@ void wire_answer(const struct wire_question *q, const char *flags, const char *r
     struct slice rest = slice_of(records), line;
     ldns_pkt_set_id(pkt, q->id);
     ldns_pkt_set_qr(pkt, true);
+    ldns_pkt_set_ra(pkt, q->recursion);
     set_flags(pkt, slice_of(flags));
     while (slice_cut(&rest, '\n', &line)) {
         if (slice_starts(line, SLICE("; authority"))) section = LDNS_SECTION_AUTHORITY;

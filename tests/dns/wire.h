@@ -2,7 +2,7 @@
  *
  *   wire_answer(&q, "aa", "example.com 300 MX 10 mx.example.com\n" "; authority\n" "example.com 60 SOA …\n", &out)
  *
- * Sections follow each other after lines "; authority" and "; additional". Flags are words: aa tc ad nord, or an rcode:
+ * Sections follow each other after lines "; authority" and "; additional". Flags are words: aa tc ad nora, or an rcode:
  * nxdomain servfail refused formerr. */
 #ifndef GEMEL_TESTS_DNS_WIRE_H
 #define GEMEL_TESTS_DNS_WIRE_H
