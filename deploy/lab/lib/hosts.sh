@@ -7,11 +7,8 @@ daemon() {
     local host=$1
     shift
     # setsid does not fork here (a background job of a script leads no group), so $! stays the daemon's own number.
-    if [ "$LAB_KIND" = machine ] && ! ns_exists "$host"; then
-        setsid "$@" </dev/null >>"$LAB_DIR/log/$host.log" 2>&1 9>&- &
-    else
-        setsid ip netns exec "$LAB_PREFIX$host" "$@" </dev/null >>"$LAB_DIR/log/$host.log" 2>&1 9>&- &
-    fi
+    host_prefix "$host"
+    setsid "${HOST_PREFIX[@]}" "$@" </dev/null >>"$LAB_DIR/log/$host.log" 2>&1 9>&- &
     echo $! >"$LAB_RUN/$host.pid"
     disown
 }
@@ -103,13 +100,13 @@ hosts_parallel() {
     return $failed
 }
 
-# Everything but what is dear: the certificates and secrets, and an unpacked Postfix.
+# Everything but what is dear: the certificates and secrets.
 lab_wipe() {
     local entry
     mkdir -p "$LAB_DIR" "$LAB_RUN"
     chmod 755 "$LAB_DIR" "$LAB_RUN"
     for entry in "$LAB_DIR"/*; do
-        case ${entry##*/} in pki | secrets | postfix) ;; *) rm -rf "$entry" ;; esac
+        case ${entry##*/} in pki | secrets) ;; *) rm -rf "$entry" ;; esac
     done
     mkdir -p "$LAB_DIR/log" "$LAB_DIR/mail"
 }
@@ -119,7 +116,6 @@ lab_emit() {
     pki_all
     secrets_all
     programs_install
-    postfix_unpack
     emit_cluster
     hosts_each host_emit "$@"
 }

@@ -10,17 +10,9 @@
 # SPF), each at another moment of the session, since a sender has to understand a refusal at any of them:
 #   rcv1  at RCPT (Postfix's default), rcv2  when the connection is made, rcv3  at MAIL.
 
-# Where Postfix is: the machine's package; or, when another MTA holds its place, the package unpacked for us alone.
-postfix_root() { if [ -x /usr/lib/postfix/sbin/master ]; then echo ''; else echo "$LAB_DIR/postfix"; fi; }
-
-postfix_unpack() {
-    local dir=$LAB_DIR/postfix
-    if [ -x /usr/lib/postfix/sbin/master ] || [ -x "$dir/usr/lib/postfix/sbin/master" ]; then return; fi
-    mkdir -p "$dir/deb"
-    chown _apt "$dir/deb" 2>/dev/null || true
-    (cd "$dir/deb" && apt-get -q download postfix && dpkg-deb -x postfix_*.deb "$dir")
-    rm -rf "$dir/deb"
-}
+# Where Postfix is: the machine's package; or, when another mail server holds its place, the package unpacked for us
+# alone by install-deps.
+postfix_root() { if [ -x /usr/lib/postfix/sbin/master ]; then echo ''; else echo /var/cache/gemel-lab/postfix; fi; }
 
 # Postfix refuses to start without a mail owner and a group for postdrop that nobody else uses. A machine without the
 # package lacks them; the receivers then run as what every Debian has.

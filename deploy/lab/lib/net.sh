@@ -43,20 +43,36 @@ resolver_for() { if [ -n "$(host_inside "$1")" ]; then host_inside resolver; els
 ns() { echo "$LAB_PREFIX$1"; }
 ns_exists() { [ -e "/run/netns/$LAB_PREFIX$1" ]; }
 
-# Runs a command as on the host. On a virtual machine the host is the machine itself.
+# host_prefix HOST: puts into HOST_PREFIX the words before a command that is to run as on that host. On a virtual
+# machine the host is the machine itself. `ip netns exec` mounts our files over those of /etc; where there is no
+# /etc/resolv.conf to mount over, our files are laid over /etc as a whole.
+host_prefix() {
+    local name=$LAB_PREFIX$1
+    if [ "$LAB_KIND" = machine ] && ! ns_exists "$1"; then
+        HOST_PREFIX=(env)
+    elif [ -e /etc/resolv.conf ]; then
+        HOST_PREFIX=(ip netns exec "$name")
+    else
+        # shellcheck disable=SC2016
+        HOST_PREFIX=(nsenter "--net=/run/netns/$name" unshare --mount sh -c
+            'mount -t overlay -o "lowerdir=$0:/etc" overlay /etc && exec "$@"' "$LAB_RUN/etc/$1")
+    fi
+}
+
 on_host() {
-    local host=$1
+    host_prefix "$1"
     shift
-    if [ "$LAB_KIND" = machine ] && ! ns_exists "$host"; then "$@"; else ip netns exec "$LAB_PREFIX$host" "$@"; fi
+    "${HOST_PREFIX[@]}" "$@"
 }
 
 host_etc() {
-    local dir=/etc/netns/$LAB_PREFIX$1
-    mkdir -p "$dir"
+    local dir=$LAB_RUN/etc/$1
+    mkdir -p "$dir" "/etc/netns/$LAB_PREFIX$1"
     echo "nameserver $(resolver_for "$1")" >"$dir/resolv.conf"
     printf '127.0.0.1 localhost\n' >"$dir/hosts"
     printf 'passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n' \
         >"$dir/nsswitch.conf"
+    cp "$dir"/* "/etc/netns/$LAB_PREFIX$1/"
 }
 
 # Statements for `ip -batch` in the namespace of one host.
