@@ -30,7 +30,7 @@ struct agent {
     uint64_t order_ms;
     uint32_t token_seq, spf_seq, abort_seq;
     bool token_ok, spf_ok, aborted;
-    uint64_t token_again_ms;
+    uint64_t ask_again_ms;
     uint64_t fence_token, refused_epoch;
     const char *refused_why;
     struct agent_facts facts;
@@ -279,8 +279,9 @@ static void obey_grant(struct agent *a, const struct agent_order *o, struct agen
     a->order_ms = a->now_ms;
     a->epoch = o->epoch;
     note_epoch(a, o->epoch, true);
-    a->want.mine = a->want.epoch == o->epoch ? true : a->want.mine;
+
     a->token_ok = a->spf_ok = false;
+    a->ask_again_ms = a->renew_next_ms = 0;
     aim(a, STORE_NONE, out);
     move_to(a, AGENT_CHECKING, "granted");
     ask_token(a, out);
@@ -288,16 +289,25 @@ static void obey_grant(struct agent *a, const struct agent_order *o, struct agen
     persist(a, out);
 }
 
+static const char *late_why(const struct agent *a)
+{
+    if (!a->token_ok) return "DNS has a lower epoch";
+    if (!a->spf_ok) return "SPF could not be evaluated";
+    if (a->saved.epoch < a->epoch) return "the epoch could not be written to disk";
+    return "the store did not confirm the grant in time";
+}
+
 /* The last part of a grant: when all else is true, ask the store; its OK opens the gate. */
 static void check_on(struct agent *a, struct agent_actions *out)
 {
     if (a->state != AGENT_CHECKING) return;
     if (a->now_ms >= a->order_ms + a->conf.check_ms) {
-        refuse_grant(a, !a->spf_ok ? "SPF could not be evaluated" : "could not verify the grant in time",
-                     out);
+        refuse_grant(a, late_why(a), out);
         return;
     }
-    if (!a->spf_ok && !a->spf_seq && a->now_ms >= a->token_again_ms) ask_spf(a, out);
+    bool again = a->now_ms >= a->ask_again_ms;
+    if (!a->spf_ok && !a->spf_seq && again) ask_spf(a, out);
+    if (!a->token_ok && !a->token_seq && again) ask_token(a, out);
     bool ready = a->token_ok && a->spf_ok && sessions_gone(a) && a->saved.epoch >= a->epoch;
     if (ready && !a->renew_seq && a->now_ms >= a->renew_next_ms) send_renew(a, out);
 }
@@ -307,7 +317,7 @@ static const char *token_wrong(const struct agent *a, const struct agent_token *
     if (!t->reachable || !t->present) return NULL; /* the store will have the last word */
     if (t->epoch > a->epoch) return "DNS has a higher epoch";
     if (t->epoch == a->epoch && t->identity != a->conf.identity) return "DNS gives that epoch to another";
-    if (t->epoch < a->epoch && !a->order.dns_pending) return "DNS still has a lower epoch";
+
     return NULL;
 }
 
@@ -322,7 +332,10 @@ static void on_token(struct agent *a, const struct agent_event *ev, struct agent
         refuse_grant(a, wrong, out);
         return;
     }
-    a->token_ok = true;
+    /* A lower epoch may be a secondary that lags: ask again until check_ms, unless the grant says that DNS is behind. */
+    bool behind = ev->token.reachable && (!ev->token.present || ev->token.epoch < a->epoch);
+    a->token_ok = !behind || a->order.dns_pending;
+    a->ask_again_ms = a->now_ms + 1000;
     check_on(a, out);
 }
 
@@ -335,7 +348,7 @@ static void on_spf(struct agent *a, const struct agent_event *ev, struct agent_a
         return;
     }
     a->spf_ok = ev->spf == AGENT_SPF_PASS || a->order.dns_pending;
-    a->token_again_ms = a->now_ms + 1000;
+    a->ask_again_ms = a->now_ms + 1000;
     check_on(a, out);
 }
 
@@ -406,7 +419,9 @@ static void see_egress(struct agent *a, const struct store_egress *e, struct age
         bool over = holds(a) && e->epoch >= a->epoch && !MUTANT(NO_EPOCH_CHECK);
         note_epoch(a, e->epoch, false);
         if (over) fenced_by_store(a, "another identity was granted", out);
-        if (active && !holds(a) && a->state != AGENT_FENCING) aim(a, e->identity, out);
+        if (!active || holds(a) || a->state == AGENT_FENCING) return;
+        if (a->state == AGENT_FENCED && e->epoch > a->want.fenced) move_to(a, AGENT_STANDBY, "another sends");
+        aim(a, e->identity, out);
         return;
     }
     bool new_to_us = e->epoch > a->want.fenced && e->epoch > a->refused_epoch;
@@ -495,7 +510,8 @@ static void time_out(struct agent *a)
 static void on_tick(struct agent *a, struct agent_actions *out)
 {
     a->tick_next_ms = a->now_ms + a->conf.stall_ms / 4;
-    if (gate_tick(a->gate, a->now_ms, a->wall_ms) && a->state == AGENT_ACTIVE) {
+    gate_tick(a->gate, a->now_ms, a->wall_ms);
+    if (a->state == AGENT_ACTIVE && !gate_left_ms(a->gate, a->now_ms)) {
         uint64_t left = a->renew_sent_ms + a->conf.lease_ms - a->conf.margin_ms;
         shut(a, out);
         move_to(a, AGENT_LAPSED, a->now_ms < left ? "the process or a clock jumped" : "no renewal in time");
