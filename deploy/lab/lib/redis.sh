@@ -6,7 +6,7 @@ emit_redis() {
     local dir=$LAB_DIR/$1
     cat >"$dir/users.acl" <<TEXT
 user default off
-user gemel on >$(<"$LAB_DIR/secrets/redis.pass") ~{$LAB_CLUSTER}:* &{$LAB_CLUSTER}:* +@all -@admin -@dangerous +info +role
+user gemel on >$(<"$LAB_DIR/secrets/redis.pass") ~g1:{$LAB_CLUSTER}:* &g1:{$LAB_CLUSTER}:* +@all -@admin -@dangerous +info +role
 user lab on >$(<"$LAB_DIR/secrets/redis-lab.pass") ~* &* +@all
 TEXT
     cat >"$dir/redis.conf" <<TEXT
