@@ -13,6 +13,8 @@
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define BIT(n)       (UINT32_C(1) << (n))
+#undef MIN /* <sys/param.h>, by way of <uv.h>, has its own */
+#undef MAX
 #define MIN(a, b)    ((a) < (b) ? (a) : (b))
 #define MAX(a, b)    ((a) > (b) ? (a) : (b))
 

@@ -39,8 +39,9 @@ typedef void loop_signal_fn(void *owner, int signo);
 void loop_on_signal(struct loop *l, loop_signal_fn *fn, void *owner);
 
 /* The loop ticks every LOOP_TICK_MS on boot time. A long callback, SIGSTOP, a suspended machine all show as a gap
- * between two ticks: whoever holds a promise with a deadline asks here. `fn` runs from the loop, before any timer or
- * I/O callback that has become due meanwhile, when a gap was longer than `limit_ms`. One listener; NULL: none. */
+ * between two ticks: whoever holds a promise with a deadline asks here. `fn` runs at the first tick after a gap longer
+ * than `limit_ms`; I/O callbacks may come before it, so what must not be late compares loop_last_tick_ms with the clock
+ * itself. One listener; NULL: none. */
 enum { LOOP_TICK_MS = 250 };
 typedef void loop_stalled_fn(void *owner, uint64_t gap_ms);
 void loop_on_stall(struct loop *l, uint32_t limit_ms, loop_stalled_fn *fn, void *owner);

@@ -1,8 +1,9 @@
 /* base/tls_uv.h: certificates and TLS policy, to be used by streams (base/net.h).
  *
- * TLS 1.2 and 1.3 with forward secrecy and AEAD ciphers only, no compression, no renegotiation. A context is used by
- * any number of loops at once and serves both sides; it must outlive listeners, dials and handshakes that name it, but
- * not the streams they gave. */
+ * TLS 1.2 and 1.3, no compression, no renegotiation. Between our own parts (TLS_VERIFY_PEER) only forward secrecy and
+ * AEAD ciphers; strangers (TLS_VERIFY_NONE) may use whatever OpenSSL still holds for good, since many of them would
+ * fall back to clear text. A context is used by any number of loops at once and serves both sides; it must outlive
+ * listeners, dials and handshakes that name it, but not the streams they gave. */
 #ifndef GEMEL_BASE_TLS_UV_H
 #define GEMEL_BASE_TLS_UV_H
 
@@ -24,7 +25,8 @@ struct tls_conf {
 };
 
 /* Strings are copied, files read now. On failure `why` (may be NULL) gets a sentence that names the file:
- * NOT_FOUND no such file, REFUSED unreadable, MALFORMED not PEM, key of another certificate, or expired. */
+ * NOT_FOUND no such file, REFUSED unreadable, MALFORMED not PEM, encrypted, or the key of another certificate. An
+ * expired certificate is taken: a warning (tls_context_expires_s) serves better than a gateway that does not start. */
 MUST_USE enum err tls_context_create(const struct tls_conf *conf, struct tls_context **out, struct buf *why);
 void tls_context_destroy(struct tls_context *t); /* safe on NULL */
 

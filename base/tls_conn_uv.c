@@ -1,0 +1,258 @@
+/* Handshake, then records: wire bytes → our BIO → OpenSSL → plain bytes, and back into the output buffer.
+ *
+ * Failure modes: bytes that are no TLS; a certificate we or the peer do not accept; a name that does not match; an end
+ * in mid-record. Each leaves one sentence in `detail`. */
+#include "base/tls_conn_uv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+#include "base/addr.h"
+#include "base/tls_context_uv.h"
+
+struct tls_conn {
+    SSL *ssl;
+    struct slice in; /* of the call under way */
+    struct buf *out;
+    bool verifies;
+    char wanted[256];
+    char peer_name[256];
+    char detail[320];
+};
+
+static int bio_read(BIO *b, char *out, int cap)
+{
+    struct tls_conn *c = BIO_get_data(b);
+    BIO_clear_retry_flags(b);
+    if (cap <= 0) return 0;
+    if (c->in.n == 0) {
+        BIO_set_retry_read(b);
+        return -1;
+    }
+    size_t n = MIN(c->in.n, (size_t)cap);
+    memcpy(out, c->in.p, n);
+    c->in = slice_skip(c->in, n);
+    return (int)n;
+}
+
+static int bio_write(BIO *b, const char *p, int n)
+{
+    struct tls_conn *c = BIO_get_data(b);
+    BIO_clear_retry_flags(b);
+    if (n <= 0) return 0;
+    buf_put(c->out, slice_from(p, (size_t)n));
+    return n;
+}
+
+static long bio_ctrl(BIO *b, int cmd, long larg, void *parg)
+{
+    return cmd == BIO_CTRL_FLUSH || cmd == BIO_CTRL_DUP; /* everything else: not supported */
+}
+
+BIO_METHOD *tls_conn_bio_method(void)
+{
+    /* Not BIO_get_new_index: a process has about a hundred of those, and nobody searches a chain for this type. */
+    BIO_METHOD *m = BIO_meth_new(BIO_TYPE_START | BIO_TYPE_SOURCE_SINK, "gemel stream");
+    ASSERT(m && BIO_meth_set_read(m, bio_read) && BIO_meth_set_write(m, bio_write) &&
+           BIO_meth_set_ctrl(m, bio_ctrl));
+    return m;
+}
+
+/* SNI holds names only (RFC 6066 3); an address is checked against the certificate's addresses. */
+static bool set_peer(struct tls_conn *c, const char *name)
+{
+    struct addr ip;
+    bool is_ip = addr_parse(slice_of(name), &ip) == ERR_OK;
+    if (!is_ip && SSL_set_tlsext_host_name(c->ssl, name) != 1) return false;
+    if (!c->verifies) return true;
+    X509_VERIFY_PARAM *param = SSL_get0_param(c->ssl);
+    if (is_ip) return X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1;
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return X509_VERIFY_PARAM_set1_host(param, name, 0) == 1;
+}
+
+struct tls_conn *tls_conn_create(BIO_METHOD *method, struct tls_context *t, bool server, const char *name,
+                                 struct buf *out, const char **detail)
+{
+    ERR_clear_error();
+    struct tls_conn *c = xzalloc(sizeof *c);
+    c->out = out;
+    c->verifies = tls_context_verifies(t);
+    c->ssl = tls_context_ssl(t, server);
+    BIO *bio = BIO_new(method);
+    bool ok = c->ssl && bio;
+    if (ok) {
+        BIO_set_data(bio, c);
+        BIO_set_init(bio, 1);
+        SSL_set_bio(c->ssl, bio, bio);
+        bio = NULL; /* now the SSL's */
+        if (server)
+            SSL_set_accept_state(c->ssl);
+        else
+            SSL_set_connect_state(c->ssl);
+        if (!server && name) ok = slice_cstr(slice_of(name), c->wanted, sizeof c->wanted) == ERR_OK;
+        if (ok && c->wanted[0]) ok = set_peer(c, c->wanted);
+    }
+    if (ok) return c;
+    BIO_free(bio);
+    tls_conn_destroy(c);
+    *detail = "OpenSSL cannot start a handshake with this name";
+    ERR_clear_error();
+    return NULL;
+}
+
+void tls_conn_destroy(struct tls_conn *c)
+{
+    if (!c) return;
+    SSL_free(c->ssl);
+    free(c);
+}
+
+/* The first dNSName, else the common name; a name with a NUL inside is no name. */
+static void name_of(X509 *cert, char *out, size_t cap)
+{
+    GENERAL_NAMES *sans = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    out[0] = '\0';
+    bool has_dns = false;
+    for (int i = 0; i < sk_GENERAL_NAME_num(sans) && !has_dns; i++) {
+        const GENERAL_NAME *g = sk_GENERAL_NAME_value(sans, i);
+        if (g->type != GEN_DNS) continue;
+        has_dns = true;
+        struct slice s = slice_from(ASN1_STRING_get0_data(g->d.dNSName),
+                                    (size_t)ASN1_STRING_length(g->d.dNSName));
+        if (slice_cstr(s, out, cap)) out[0] = '\0';
+    }
+    GENERAL_NAMES_free(sans);
+    if (has_dns) return;
+    X509_NAME *subject = X509_get_subject_name(cert);
+    int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+    if (at < 0) return;
+    const ASN1_STRING *cn = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at));
+    struct slice s = slice_from(ASN1_STRING_get0_data(cn), (size_t)ASN1_STRING_length(cn));
+    if (slice_cstr(s, out, cap)) out[0] = '\0';
+}
+
+/* Alerts by which the peer says that it does not like our certificate (RFC 8446 6.2). */
+static bool is_certificate_alert(int reason)
+{
+    switch (reason) {
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+    case SSL_R_TLSV1_ALERT_ACCESS_DENIED:
+    case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED: return true;
+    default: return false;
+    }
+}
+
+static void explain_verify(struct tls_conn *c, long verdict)
+{
+    X509 *cert = SSL_get1_peer_certificate(c->ssl);
+    char name[256] = "";
+    if (cert) name_of(cert, name, sizeof name);
+    X509_free(cert);
+    snprintf(c->detail, sizeof c->detail, "certificate of %.60s%s%.80s: %s", name[0] ? name : "the peer",
+             c->wanted[0] ? ", wanted " : "", c->wanted, X509_verify_cert_error_string(verdict));
+}
+
+static enum err failed(struct tls_conn *c, int ret)
+{
+    int kind = SSL_get_error(c->ssl, ret);
+    unsigned long code = ERR_peek_error();
+    int reason = ERR_GET_REASON(code);
+    long verdict = SSL_get_verify_result(c->ssl);
+    const char *text = ERR_reason_error_string(code);
+    bool ours = ERR_GET_LIB(code) == ERR_LIB_SSL && reason == SSL_R_CERTIFICATE_VERIFY_FAILED;
+    bool none = ERR_GET_LIB(code) == ERR_LIB_SSL && reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE;
+    bool theirs = ERR_GET_LIB(code) == ERR_LIB_SSL && is_certificate_alert(reason);
+    ERR_clear_error();
+    if (kind == SSL_ERROR_ZERO_RETURN) return ERR_CLOSED;
+    if (ours && verdict != X509_V_OK) {
+        explain_verify(c, verdict);
+        return ERR_REFUSED;
+    }
+    snprintf(c->detail, sizeof c->detail, "%s", text ? text : "TLS failed");
+    return none || theirs ? ERR_REFUSED : ERR_MALFORMED;
+}
+
+static bool wants_more(struct tls_conn *c, int ret)
+{
+    return SSL_get_error(c->ssl, ret) == SSL_ERROR_WANT_READ;
+}
+
+static void learn_peer(struct tls_conn *c)
+{
+    if (!c->verifies || SSL_get_verify_result(c->ssl) != X509_V_OK) return;
+    X509 *cert = SSL_get1_peer_certificate(c->ssl);
+    if (cert) name_of(cert, c->peer_name, sizeof c->peer_name);
+    X509_free(cert);
+}
+
+enum err tls_conn_handshake(struct tls_conn *c, struct slice *in, bool *done)
+{
+    ERR_clear_error();
+    c->in = *in;
+    int ret = SSL_do_handshake(c->ssl);
+    *in = c->in;
+    c->in = SLICE("");
+    *done = ret == 1;
+    if (ret == 1) learn_peer(c);
+    if (ret == 1 || wants_more(c, ret)) return ERR_OK;
+    enum err err = failed(c, ret);
+    return err == ERR_CLOSED ? ERR_MALFORMED : err;
+}
+
+enum err tls_conn_read(struct tls_conn *c, struct slice *in, char *room, size_t cap, size_t *n)
+{
+    ERR_clear_error();
+    c->in = *in;
+    *n = 0;
+    int ret = SSL_read_ex(c->ssl, room, cap, n);
+    *in = c->in;
+    c->in = SLICE("");
+    return ret == 1 || wants_more(c, ret) ? ERR_OK : failed(c, ret);
+}
+
+enum err tls_conn_write(struct tls_conn *c, struct slice plain)
+{
+    ERR_clear_error();
+    size_t n = 0;
+    int ret = plain.n ? SSL_write_ex(c->ssl, plain.p, plain.n, &n) : 1;
+    if (ret != 1) return failed(c, ret);
+    ASSERT(n == plain.n); /* the BIO takes everything */
+    return ERR_OK;
+}
+
+void tls_conn_shutdown(struct tls_conn *c)
+{
+    ERR_clear_error();
+    SSL_shutdown(c->ssl); /* one-way: the answer is read and thrown away, or never comes */
+    ERR_clear_error();
+}
+
+const char *tls_conn_detail(const struct tls_conn *c)
+{
+    return c->detail;
+}
+
+const char *tls_conn_version(const struct tls_conn *c)
+{
+    return SSL_get_version(c->ssl);
+}
+
+const char *tls_conn_cipher(const struct tls_conn *c)
+{
+    const char *name = SSL_get_cipher_name(c->ssl);
+    return name ? name : "";
+}
+
+const char *tls_conn_peer_name(const struct tls_conn *c)
+{
+    return c->peer_name;
+}
