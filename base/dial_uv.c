@@ -107,7 +107,7 @@ static void on_connected(uv_connect_t *c, int status)
     struct net_op *op = s->dial;
     s->connecting = false;
     if (status < 0) {
-        complete(op, stream_err(status), uv_strerror(status));
+        complete(op, stream_err(status), stream_text(status));
         return;
     }
     const char *wrong = wrong_ends(op);
@@ -138,7 +138,7 @@ static enum err bind_source(struct net_op *op)
     if (uv_fileno(&op->s->handle, &fd) == 0)
         setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
     int status = uv_tcp_bind(&op->s->tcp, (struct sockaddr *)&ss, 0);
-    op->detail = uv_strerror(status);
+    op->detail = stream_text(status);
     return status == 0 ? ERR_OK : ERR_REFUSED;
 }
 
@@ -147,13 +147,13 @@ static enum err start_tcp(struct net_op *op)
     struct sockaddr_storage ss;
     int status;
     op->s = stream_new_tcp(op->net, op->to.family == ADDR_V6 ? AF_INET6 : AF_INET, &status);
-    op->detail = uv_strerror(status);
+    op->detail = stream_text(status);
     if (!op->s) return ERR_RETRY;
     enum err err = bind_source(op);
     if (err) return err;
     addr_to_sockaddr(&op->to, &ss);
     status = uv_tcp_connect(&op->s->connect, &op->s->tcp, (struct sockaddr *)&ss, on_connected);
-    op->detail = uv_strerror(status);
+    op->detail = stream_text(status);
     /* A bind that libuv only reports here (EADDRNOTAVAIL) is the source's failure. */
     if (status == UV_EADDRNOTAVAIL && op->from.family != ADDR_NONE) return ERR_REFUSED;
     return status == 0 ? ERR_OK : stream_err(status);
@@ -163,7 +163,7 @@ static enum err start_unix(struct net_op *op, const char *path)
 {
     int status;
     op->s = stream_new_unix(op->net, &status);
-    op->detail = uv_strerror(status);
+    op->detail = stream_text(status);
     if (!op->s) return ERR_RETRY;
     uv_pipe_connect(&op->s->connect, &op->s->pipe, path, on_connected); /* errors come by the callback */
     return ERR_OK;

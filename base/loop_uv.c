@@ -204,9 +204,8 @@ void loop_destroy(struct loop *l)
 {
     size_t open = 0;
     if (!l) return;
-    ASSERT(l->timers.n == 0); /* a timer left set belongs to somebody who believes to be gone */
     net_destroy(l->env.net);
-    ASSERT(l->timers.n == 0);
+    ASSERT(l->timers.n == 0); /* a timer left set belongs to somebody who believes to be gone */
     mailbox_destroy(l->posts, NULL);
     uv_close((uv_handle_t *)&l->head, NULL);
     uv_close((uv_handle_t *)&l->tick, NULL);

@@ -274,7 +274,7 @@ enum err net_listen(struct net *n, const struct listen_conf *conf, net_accepted_
     list_init(&l->handshakes);
     int status = bind_listener(l, conf);
     if (status != 0) {
-        if (detail) *detail = uv_strerror(status);
+        if (detail) *detail = stream_text(status);
         return status == UV_EMFILE || status == UV_ENFILE || status == UV_ENOMEM ? ERR_RETRY : ERR_REFUSED;
     }
     *out = l;

@@ -102,6 +102,11 @@ enum err stream_err(int status)
     return status == UV_ETIMEDOUT ? ERR_TIMEOUT : status == UV_EOF ? ERR_CLOSED : ERR_RETRY;
 }
 
+const char *stream_text(int status)
+{
+    return status ? uv_strerror(status) : "";
+}
+
 static void mark_dirty(struct stream *s)
 {
     if (list_empty(&s->dirty)) list_append(&s->net->dirty, &s->dirty);
@@ -158,7 +163,7 @@ static void write_failed(struct stream *s, int status)
         stream_cut(s);
         return;
     }
-    die(s, stream_err(status), uv_strerror(status));
+    die(s, stream_err(status), stream_text(status));
     s->must_tell = !s->reading;
     if (s->reading) timer_set_in(s->net->timers, &s->limit, READ_SIDE_MS, read_side_is_silent, s);
 }
@@ -399,7 +404,7 @@ static void on_end(struct stream *s, int status)
     }
     enum err err = s->dead ? s->dead_err : stream_err(status);
     const char *detail = s->dead                 ? s->dead_detail
-                         : status != UV_EOF      ? uv_strerror(status)
+                         : status != UV_EOF      ? stream_text(status)
                          : s->tls && !s->secured ? "ended in the TLS handshake"
                          : s->tls                ? "ended without TLS close_notify"
                                                  : "";

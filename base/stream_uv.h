@@ -87,8 +87,9 @@ struct stream *stream_new_unix(struct net *n, int *status);
 void stream_set_up(struct stream *s);       /* after accept or connect: TCP_NODELAY, TCP_USER_TIMEOUT */
 void stream_sync_reading(struct stream *s); /* reads if, and only if, somebody wants it */
 void stream_before_poll(struct stream *s);
-void stream_cut(struct stream *s); /* stream_close without the pointer */
-enum err stream_err(int status);   /* libuv's code as ours */
+void stream_cut(struct stream *s);   /* stream_close without the pointer */
+enum err stream_err(int status);     /* libuv's code as ours */
+const char *stream_text(int status); /* "" for 0, for which uv_strerror would allocate */
 
 void net_handle_opened(struct net *n);
 void net_handle_closed(struct net *n); /* frees the net after the last one when it is dying */
