@@ -90,13 +90,13 @@ struct dnsbl_verdict {
 
 /* The question: reversed octets or nibbles, and the zone. LIMIT: too long. */
 MUST_USE enum err dnsbl_question(const struct addr *a, struct slice zone, struct dns_name *out);
-/* `a` answers the A question. The worst wins: one listing code lists, whatever else is there; otherwise an error makes
- * it unknown. */
+/* `a` answers the A question. An error code or a rewritten answer makes it UNKNOWN whatever else is there; then one listing
+ * code lists; then an unknown code is UNKNOWN; policy codes alone are CLEAN with `policy` set. */
 void dnsbl_classify(const struct dnsbl_zone *z, const struct dns_answer *a, struct dnsbl_verdict *out);
 
-/* A zone's name for logs, metrics, history and replies: a label in front of the public name of a keyed service
- * ("KEY.zen.dq.spamhaus.net") is shown as "<key>", and so is any label of 16 characters or more mixing letters and
- * digits. */
+/* A zone's name (or a whole question) for logs, metrics, history and replies: the customer's key in front of a keyed
+ * service ("KEY.zen.dq.spamhaus.net") becomes "<key>", and so does any label of 16 characters or more that mixes letters
+ * and digits. */
 void dnsbl_redact(struct slice zone, struct buf *out);
 
 /* --- Health (RFC 5782 5): the test points --- */
