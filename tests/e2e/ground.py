@@ -13,12 +13,12 @@ REPO = os.path.dirname(os.path.dirname(HERE))
 LAB = os.path.join(REPO, "deploy", "lab")
 sys.path[:0] = [LAB, os.path.join(LAB, "mail")]
 
-from tell import sampler                                            # noqa: E402
-from tell.lab import Lab, LabError, Stream, sender_options          # noqa: E402,F401
-from tell.lines import status_lines                                 # noqa: E402
-import check        # noqa: E402
-import judge        # noqa: E402
-import records      # noqa: E402
+from tell import sampler  # noqa: E402
+from tell.lab import Lab, LabError, Stream, sender_options  # noqa: E402,F401
+from tell.lines import status_lines  # noqa: E402
+import check  # noqa: E402
+import judge  # noqa: E402
+import records  # noqa: E402
 
 RUN = os.environ.get("GEMEL_LAB_RUN", "/run/gemel-lab")
 COMPLAINT = r"(Address|Leak|Thread)Sanitizer|runtime error:|[Aa]ssertion .*failed|ASSERT|core dumped"
@@ -39,7 +39,7 @@ class Ground(Lab):
     def __init__(self):
         super().__init__()
         self.undos, self.count = [], 0
-        self.read = {}                      # host: how far complaints() has read its log
+        self.read = {}  # host: how far complaints() has read its log
         os.makedirs(self.path("story"), exist_ok=True)
 
     # Changes, each with its way back
@@ -72,22 +72,35 @@ class Ground(Lab):
 
     def rewrite_and_restart(self, path, change, *hosts):
         """As rewrite(), for a file that daemons read when they start: they restart now, and again at the undo."""
-        self.later(self.restart, *hosts)        # runs after the text is back: undos go backwards
+        self.later(self.restart, *hosts)  # runs after the text is back: undos go backwards
         self.rewrite(path, change)
         self.restart(*hosts)
 
     def redis(self, *command):
         with open(self.path("secrets", "redis-lab.pass"), encoding="utf-8") as f:
             env = {**os.environ, "REDISCLI_AUTH": f.read().strip()}
-        return self.exec("redis", "redis-cli", "-h", self.inside("redis"), "--user", "lab", "--no-auth-warning", *command,
-                         env=env).stdout.strip()
+        return self.exec(
+            "redis",
+            "redis-cli",
+            "-h",
+            self.inside("redis"),
+            "--user",
+            "lab",
+            "--no-auth-warning",
+            *command,
+            env=env,
+        ).stdout.strip()
 
     # Looking
 
     def healthy(self):
         status = self.status()
         roles = sorted(str(i["role"]) for i in (status or {}).get("identities", []))
-        return status if roles == ["active", "standby"] and not status["issues"] and not status.get("operation") else None
+        return (
+            status
+            if roles == ["active", "standby"] and not status["issues"] and not status.get("operation")
+            else None
+        )
 
     def settle(self, limit_s=40):
         """Until the cluster is as it should be; the status."""
@@ -111,16 +124,26 @@ class Ground(Lab):
 
     def no_switch(self, status, seconds):
         """`status` is from before: sender and epoch remain."""
+
         def same():
             now = self.status()
             return now and (now["active"], now["epoch"]) == (status["active"], status["epoch"])
+
         self.stays(same, seconds, "a switch happened, or the sender is gone")
 
     def issue(self, pattern, limit_s=20):
         """Until gemelctl status names an issue that matches; its text."""
+
         def look():
-            return next((str(i) for i in (self.status() or {}).get("issues", [])
-                         if re.search(pattern, json.dumps(i), re.I)), None)
+            return next(
+                (
+                    str(i)
+                    for i in (self.status() or {}).get("issues", [])
+                    if re.search(pattern, json.dumps(i), re.I)
+                ),
+                None,
+            )
+
         return self.eventually(look, limit_s, f"an issue in gemelctl status that matches {pattern!r}")
 
     def log_says(self, host, pattern, since):
@@ -140,7 +163,9 @@ class Ground(Lab):
         found = {}
         for host in self.nodes + self.coordinators:
             found[host] = 0
-            with contextlib.suppress(OSError, ValueError), open(os.path.join(RUN, host + ".pid"), encoding="utf-8") as f:
+            with contextlib.suppress(OSError, ValueError), open(
+                os.path.join(RUN, host + ".pid"), encoding="utf-8"
+            ) as f:
                 pid = int(f.read())
                 found[host] = pid if os.path.exists(f"/proc/{pid}") else 0
         return found
@@ -149,7 +174,9 @@ class Ground(Lab):
         """What sanitizers and assertions wrote into our daemons' logs since the last call."""
         found = []
         for host in self.nodes + self.coordinators:
-            with contextlib.suppress(FileNotFoundError), open(self.log(host), encoding="utf-8", errors="replace") as f:
+            with contextlib.suppress(FileNotFoundError), open(
+                self.log(host), encoding="utf-8", errors="replace"
+            ) as f:
                 f.seek(0 if self.log_end(host) < self.read.get(host, 0) else self.read.get(host, 0))
                 found += [f"{host}: {line.strip()}" for line in f if re.search(COMPLAINT, line)]
                 self.read[host] = f.tell()
@@ -162,8 +189,16 @@ class Ground(Lab):
         return f"{name}{int(time.time())}x{self.count}"
 
     def talk(self, host, server, port, script, *options):
-        done = self.exec(host, sys.executable, os.path.join(HERE, "talk.py"), server, str(port), *options,
-                         input=json.dumps(script), timeout=60)
+        done = self.exec(
+            host,
+            sys.executable,
+            os.path.join(HERE, "talk.py"),
+            server,
+            str(port),
+            *options,
+            input=json.dumps(script),
+            timeout=60,
+        )
         return json.loads(done.stdout)
 
     def send_some(self, name, messages=20, how="submission,smarthost", nodes=None):
@@ -172,16 +207,36 @@ class Ground(Lab):
         ledger = self.path("story", run + ".ledger")
         options = sender_options(self)
         if nodes:
-            options = [o for pair in zip(options[::2], options[1::2]) for o in pair
-                       if pair[0] != "--edge" or pair[1].split("=")[0] in nodes]
-        self.exec("inside", os.path.join(LAB, "mail", "send.py"), "stream", "--run", run, "--ledger", ledger, "--how", how,
-                  "--messages", str(messages), "--rate", "50", *options, timeout=120)
+            options = [
+                o
+                for pair in zip(options[::2], options[1::2])
+                for o in pair
+                if pair[0] != "--edge" or pair[1].split("=")[0] in nodes
+            ]
+        self.exec(
+            "inside",
+            os.path.join(LAB, "mail", "send.py"),
+            "stream",
+            "--run",
+            run,
+            "--ledger",
+            ledger,
+            "--how",
+            how,
+            "--messages",
+            str(messages),
+            "--rate",
+            "50",
+            *options,
+            timeout=120,
+        )
         return run, ledger
 
     def mail_is_right(self, run, ledger, wait_s=30, expect=0, **rules):
         reader = records.Reader(self.dir, since=time.time() - 600)
-        findings, figures = check.settle(reader, [ledger], judge.Rules(
-            run=run, identities=self.identities, expect=expect, **rules), wait_s)
+        findings, figures = check.settle(
+            reader, [ledger], judge.Rules(run=run, identities=self.identities, expect=expect, **rules), wait_s
+        )
         must(not findings, "mail went wrong", *check.describe(findings, figures))
         return figures
 
@@ -200,8 +255,16 @@ class Ground(Lab):
     def watched(self):
         """/active of both nodes is sampled during the block; two at once is wrong whatever happens."""
         path = self.path("story", self.run_name("samples"))
-        process = subprocess.Popen(self.on(self.coordinators[0], sys.executable, sampler.__file__, "--out", path,
-                                           *(f"--node={n}={self.inside(n)}:9301" for n in self.nodes)))
+        process = subprocess.Popen(
+            self.on(
+                self.coordinators[0],
+                sys.executable,
+                sampler.__file__,
+                "--out",
+                path,
+                *(f"--node={n}={self.inside(n)}:9301" for n in self.nodes),
+            )
+        )
         try:
             yield
         finally:

@@ -22,30 +22,70 @@ def scenario(function):
 @scenario
 def open_relay(g):
     """a stranger on the Internet cannot relay by any spelling, and may write to our domain"""
-    foreign = ("user@rcv1.example.net", "@edge1.example.com:user@rcv1.example.net", "user@[192.0.2.101]",
-               "user%rcv1.example.net@rcv2.example.org", "rcv1.example.net!user@rcv2.example.org",
-               "user@rcv1.example.net@example.com", "user@example.com.rcv1.example.net", "user@sub.example.com")
+    foreign = (
+        "user@rcv1.example.net",
+        "@edge1.example.com:user@rcv1.example.net",
+        "user@[192.0.2.101]",
+        "user%rcv1.example.net@rcv2.example.org",
+        "rcv1.example.net!user@rcv2.example.org",
+        "user@rcv1.example.net@example.com",
+        "user@example.com.rcv1.example.net",
+        "user@sub.example.com",
+    )
     for node in g.nodes:
         for sender in ("<someone@client.example.org>", "<alice@example.com>", "<>"):
-            script = [f"MAIL FROM:{sender}\r\n"] + [f"RCPT TO:<{r}>\r\n" for r in foreign] + ["DATA\r\n", "QUIT\r\n"]
+            script = (
+                [f"MAIL FROM:{sender}\r\n"]
+                + [f"RCPT TO:<{r}>\r\n" for r in foreign]
+                + ["DATA\r\n", "QUIT\r\n"]
+            )
             said = g.talk("client", g.public(node), 25, script)
             accepted = [s for s in said if s[0].startswith("RCPT") and s[1] < 500]
             must(not accepted, f"{node} took these from a stranger writing as {sender}:", *accepted)
-            must(any(s[0].startswith("DATA") and s[1] >= 500 for s in said), f"{node} answers DATA without recipients:", said)
-        said = g.talk("client", g.public(node), 25, ["MAIL FROM:<someone@example.org>\r\n", "RCPT TO:<user@example.com>\r\n",
-                                                     "RSET\r\n", "QUIT\r\n"])
-        must([s[1] for s in said] == [250, 250, 250, 221], f"{node} does not take mail for its own domain:", said)
+            must(
+                any(s[0].startswith("DATA") and s[1] >= 500 for s in said),
+                f"{node} answers DATA without recipients:",
+                said,
+            )
+        said = g.talk(
+            "client",
+            g.public(node),
+            25,
+            ["MAIL FROM:<someone@example.org>\r\n", "RCPT TO:<user@example.com>\r\n", "RSET\r\n", "QUIT\r\n"],
+        )
+        must(
+            [s[1] for s in said] == [250, 250, 250, 221],
+            f"{node} does not take mail for its own domain:",
+            said,
+        )
 
 
 @scenario
 def submission_needs_a_password(g):
     """port 587 wants TLS before a password, and the right password before anything else"""
     for node in g.nodes:
-        said = g.talk("client", g.public(node), 587, ["MAIL FROM:<alice@example.com>\r\n", "AUTH PLAIN AGFsaWNlAHg=\r\n"])
-        must([s[1] for s in said] in ([530, 538], [530, 503], [530, 502], [530, 530]), f"{node} without TLS:", said)
-        said = g.talk("client", g.public(node), 587, ["MAIL FROM:<alice@example.com>\r\n",
-                                                      "AUTH PLAIN AGFsaWNlQGV4YW1wbGUuY29tAHdyb25n\r\n",
-                                                      "MAIL FROM:<alice@example.com>\r\n"], "--starttls")
+        said = g.talk(
+            "client",
+            g.public(node),
+            587,
+            ["MAIL FROM:<alice@example.com>\r\n", "AUTH PLAIN AGFsaWNlAHg=\r\n"],
+        )
+        must(
+            [s[1] for s in said] in ([530, 538], [530, 503], [530, 502], [530, 530]),
+            f"{node} without TLS:",
+            said,
+        )
+        said = g.talk(
+            "client",
+            g.public(node),
+            587,
+            [
+                "MAIL FROM:<alice@example.com>\r\n",
+                "AUTH PLAIN AGFsaWNlQGV4YW1wbGUuY29tAHdyb25n\r\n",
+                "MAIL FROM:<alice@example.com>\r\n",
+            ],
+            "--starttls",
+        )
         must([s[1] for s in said] == [530, 535, 530], f"{node} with a wrong password:", said)
 
 
@@ -58,8 +98,18 @@ def smuggling(g):
         for i, end in enumerate(ends):
             mid = f"{run}-{node}-{i}"
             inner = f"MAIL FROM:<evil@example.org>\r\nRCPT TO:<user@example.com>\r\nDATA\r\nX-Lab-Id: {mid}-inner\r\n\r\nx\r\n.\r\n"
-            g.talk("client", g.public(node), 25, ["MAIL FROM:<someone@example.org>\r\n", "RCPT TO:<user@example.com>\r\n", "DATA\r\n",
-                                                  f"X-Lab-Id: {mid}\r\n\r\nouter{end}{inner}", "QUIT\r\n"])
+            g.talk(
+                "client",
+                g.public(node),
+                25,
+                [
+                    "MAIL FROM:<someone@example.org>\r\n",
+                    "RCPT TO:<user@example.com>\r\n",
+                    "DATA\r\n",
+                    f"X-Lab-Id: {mid}\r\n\r\nouter{end}{inner}",
+                    "QUIT\r\n",
+                ],
+            )
     time.sleep(2)
     got = [r["id"] for r in records.Reader(g.dir).poll().records if (r["id"] or "").startswith(run)]
     inner = [i for i in got if i.endswith("-inner")]
@@ -74,9 +124,15 @@ def wrong_tsig_secret(g):
     """with a wrong TSIG secret the sender goes on, the operator is told which key is refused, and nothing is published"""
     before, spf = g.settle(), g.dig(g.public("ns1"), f"_spf.{g.settings['LAB_ZONE']}")
     secret = g.path("secrets", "tsig.secret")
-    g.rewrite_and_restart(secret, lambda _: "bm90IHRoZSByaWdodCBzZWNyZXQgZm9yIHRoaXMga2V5IQ==\n", *g.coordinators)
+    g.rewrite_and_restart(
+        secret, lambda _: "bm90IHRoZSByaWdodCBzZWNyZXQgZm9yIHRoaXMga2V5IQ==\n", *g.coordinators
+    )
     code, answer = g.ctl("doctor")
-    must(code != 0 and any(w in str(answer).upper() for w in ("TSIG", "BADSIG", "BADKEY")), "doctor does not name the key:", answer)
+    must(
+        code != 0 and any(w in str(answer).upper() for w in ("TSIG", "BADSIG", "BADKEY")),
+        "doctor does not name the key:",
+        answer,
+    )
     g.stays(lambda: g.active() == before["active"], 3, "the sender stopped")
     must(g.dig(g.public("ns1"), f"_spf.{g.settings['LAB_ZONE']}") == spf, "the published record changed")
 
@@ -85,7 +141,11 @@ def wrong_tsig_secret(g):
 def zone_refuses(g):
     """a zone that refuses our update is named by doctor; the sender goes on"""
     before = g.settle()
-    g.rewrite_and_restart(g.path("ns1", "named.conf"), lambda t: t.replace("grant gemel name _", "grant gemel name other_"), "ns1")
+    g.rewrite_and_restart(
+        g.path("ns1", "named.conf"),
+        lambda t: t.replace("grant gemel name _", "grant gemel name other_"),
+        "ns1",
+    )
     code, answer = g.ctl("doctor")
     must(code != 0 and "REFUSED" in str(answer).upper(), "doctor does not say REFUSED:", answer)
     g.stays(lambda: g.active() == before["active"], 2, "the sender stopped")
@@ -99,9 +159,17 @@ def blocklist(g, change):
 
 
 def asked(g, zone, address):
-    return g.dig(g.public("resolver"), ".".join(reversed(address.split("."))) + "." + zone, "A") or \
-        g.exec("client", "dig", "+short", f"@{g.public('resolver')}",
-               ".".join(reversed(address.split("."))) + "." + zone, "A").stdout.split()
+    return (
+        g.dig(g.public("resolver"), ".".join(reversed(address.split("."))) + "." + zone, "A")
+        or g.exec(
+            "client",
+            "dig",
+            "+short",
+            f"@{g.public('resolver')}",
+            ".".join(reversed(address.split("."))) + "." + zone,
+            "A",
+        ).stdout.split()
+    )
 
 
 @scenario
@@ -110,7 +178,9 @@ def dnsbl_error_answers(g):
     before = g.settle()
     address = g.public(before["active"])
     zone = blocklist(g, lambda t: t + f"{address} :127.255.255.254:Query refused\n")
-    g.eventually(lambda: asked(g, zone, address) == ["127.255.255.254"], 10, "the list answers 127.255.255.254")
+    g.eventually(
+        lambda: asked(g, zone, address) == ["127.255.255.254"], 10, "the list answers 127.255.255.254"
+    )
     g.no_switch(before, 5)
     g.issue(zone.replace(".", r"\."))
 
@@ -160,7 +230,12 @@ def redis_down(g):
         must(time.time() - stopped < g.setting_s("LEASE") + 1.5, "the gate stayed open beyond the lease")
         taken = stream.accepted()
         g.eventually(lambda: stream.accepted() > taken + 20, 10, "mail is accepted while Redis is away")
-        said = g.talk("client", g.public("edge2"), 25, ["MAIL FROM:<a@example.org>\r\n", "RCPT TO:<user@example.com>\r\n", "QUIT\r\n"])
+        said = g.talk(
+            "client",
+            g.public("edge2"),
+            25,
+            ["MAIL FROM:<a@example.org>\r\n", "RCPT TO:<user@example.com>\r\n", "QUIT\r\n"],
+        )
         must([s[1] for s in said] == [250, 250, 221], "inbound mail suffers from Redis:", said)
         must(all(g.http(n, "/active") == 503 for n in g.nodes), "/active is not 503 everywhere")
         g.undo()
@@ -222,10 +297,23 @@ def wrong_certificate(g):
     standby = next(n for n in g.nodes if n != before["active"])
     other = g.hosts["inside"]["name"]
     conf, since = g.path(standby, "node.yaml"), {h: g.log_end(h) for h in g.coordinators + [standby]}
-    g.rewrite_and_restart(conf, lambda t: t.replace(f"/pki/{standby}.pem", f"/pki/{other}.pem").replace(
-        f"/pki/{standby}.key", f"/pki/{other}.key"), standby)
-    g.eventually(lambda: g.identity(g.status(), standby).get("role") not in ("standby", "active"), 15, f"{standby} is not eligible")
-    g.eventually(lambda: any(g.log_says(h, "certificate|cert|name", since[h]) for h in since), 10, "a log names the certificate")
+    g.rewrite_and_restart(
+        conf,
+        lambda t: t.replace(f"/pki/{standby}.pem", f"/pki/{other}.pem").replace(
+            f"/pki/{standby}.key", f"/pki/{other}.key"
+        ),
+        standby,
+    )
+    g.eventually(
+        lambda: g.identity(g.status(), standby).get("role") not in ("standby", "active"),
+        15,
+        f"{standby} is not eligible",
+    )
+    g.eventually(
+        lambda: any(g.log_says(h, "certificate|cert|name", since[h]) for h in since),
+        10,
+        "a log names the certificate",
+    )
     code, answer = g.ctl("switchover", "--to", standby, "--wait")
     must(code != 0, "a switchover to it was accepted:", answer)
     must(g.active() == before["active"], "the sender changed")
@@ -237,23 +325,39 @@ def frames_too_long(g):
     before = g.settle()
     coordinator, alive = g.coordinators[0], g.daemons()
     ports = [(g.inside(coordinator), 7300), (g.inside(g.nodes[0]), 7301)]
-    code = ("import ssl,socket,sys,time\n"
-            "host,port,ca,cert,key=sys.argv[1:6]\n"
-            "c=ssl.create_default_context(cafile=ca); c.check_hostname=False; c.load_cert_chain(cert,key)\n"
-            "for data in (b'\\xff\\xff\\xff\\xff'+b'x'*100, b'\\x00\\x20\\x00\\x01'+b'x'*3000, b'GET / HTTP/1.1\\r\\n\\r\\n', b''):\n"
-            "    s=c.wrap_socket(socket.create_connection((host,int(port)),5)); s.settimeout(5)\n"
-            "    try:\n"
-            "        s.sendall(data)\n"
-            "        while data and s.recv(4096): pass\n"
-            "        print('closed')\n"
-            "    except socket.timeout: print('open')\n"
-            "    except OSError: print('closed')\n"
-            "    s.close()\n")
+    code = (
+        "import ssl,socket,sys,time\n"
+        "host,port,ca,cert,key=sys.argv[1:6]\n"
+        "c=ssl.create_default_context(cafile=ca); c.check_hostname=False; c.load_cert_chain(cert,key)\n"
+        "for data in (b'\\xff\\xff\\xff\\xff'+b'x'*100, b'\\x00\\x20\\x00\\x01'+b'x'*3000, b'GET / HTTP/1.1\\r\\n\\r\\n', b''):\n"
+        "    s=c.wrap_socket(socket.create_connection((host,int(port)),5)); s.settimeout(5)\n"
+        "    try:\n"
+        "        s.sendall(data)\n"
+        "        while data and s.recv(4096): pass\n"
+        "        print('closed')\n"
+        "    except socket.timeout: print('open')\n"
+        "    except OSError: print('closed')\n"
+        "    s.close()\n"
+    )
     node = g.nodes[1]
     for host, port in ports:
-        done = g.exec(node, "/usr/bin/python3", "-c", code, host, str(port), g.path("pki", "ca.pem"),
-                      g.path("pki", node + ".pem"), g.path("pki", node + ".key"), timeout=60)
-        must(done.stdout.split()[:3] == ["closed"] * 3, f"{host}:{port} keeps a connection that speaks nonsense:", done.stdout)
+        done = g.exec(
+            node,
+            "/usr/bin/python3",
+            "-c",
+            code,
+            host,
+            str(port),
+            g.path("pki", "ca.pem"),
+            g.path("pki", node + ".pem"),
+            g.path("pki", node + ".key"),
+            timeout=60,
+        )
+        must(
+            done.stdout.split()[:3] == ["closed"] * 3,
+            f"{host}:{port} keeps a connection that speaks nonsense:",
+            done.stdout,
+        )
     must(g.daemons() == alive, "a daemon ended", alive, g.daemons())
     g.no_switch(before, 2)
 
@@ -310,7 +414,9 @@ def sender_cut_off(g):
         # Seen on the host itself: the probe cannot reach it over the cut cable.
         must(g.http(sender, "/active", from_host=sender) == 503, f"{sender} still says it is active")
         g.undo()
-        g.eventually(lambda: g.identity(g.status(), sender).get("role") == "standby", 30, f"{sender} stands by")
+        g.eventually(
+            lambda: g.identity(g.status(), sender).get("role") == "standby", 30, f"{sender} stands by"
+        )
     must(g.active() == other, "the sender changed back by itself")
 
 

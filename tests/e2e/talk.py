@@ -10,8 +10,10 @@ import os
 import sys
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "deploy", "lab", "mail"))
-import wire     # noqa: E402
+sys.path.insert(
+    0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "deploy", "lab", "mail")
+)
+import wire  # noqa: E402
 
 
 def main():

@@ -15,9 +15,11 @@ import time
 import judge
 import records
 
-IDENTITIES = {"edge1": {"ip": "198.51.100.10", "helo": "edge1.example.com"},
-              "edge2": {"ip": "203.0.113.10", "helo": "edge2.example.com"}}
-PENDING = {"lost", "dsn-missing"}           # what may still come
+IDENTITIES = {
+    "edge1": {"ip": "198.51.100.10", "helo": "edge1.example.com"},
+    "edge2": {"ip": "203.0.113.10", "helo": "edge2.example.com"},
+}
+PENDING = {"lost", "dsn-missing"}  # what may still come
 
 
 def read_ledger(paths):
@@ -57,7 +59,9 @@ def describe(findings, figures, limit=8):
     yield f"accepted {f['messages']} messages, {f['accepted']} recipients; arrived {f['arrived']}"
     yield f"sent by {f['by_identity'] or 'nobody'}; SPF pass {f['spf_pass']}, HELO = PTR {f['helo_is_ptr']} of {f['copies']} copies"
     if f["reports"]:
-        yield "reports asked for and received: " + ", ".join(f"{n} {a}" for a, n in sorted(f["reports"].items()))
+        yield "reports asked for and received: " + ", ".join(
+            f"{n} {a}" for a, n in sorted(f["reports"].items())
+        )
     if f["listed_refusals"]:
         yield f"refused by receivers because of a list: {f['listed_refusals']}; the first: {f['listed_text']}"
     for gap in f["gaps"]:
@@ -94,8 +98,14 @@ def main(argv=None):
             name, _, rest = text.partition("=")
             identities[name] = dict(zip(("ip", "helo"), rest.split(",")))
     killed = tuple((k.split("=")[0], float(k.split("=")[1])) for k in args.killed)
-    rules = judge.Rules(run=args.run, identities=identities, only=tuple(filter(None, args.only.split(","))),
-                        sequence=tuple(filter(None, args.sequence.split(","))), expect=args.expect, killed=killed)
+    rules = judge.Rules(
+        run=args.run,
+        identities=identities,
+        only=tuple(filter(None, args.only.split(","))),
+        sequence=tuple(filter(None, args.sequence.split(","))),
+        expect=args.expect,
+        killed=killed,
+    )
     reader = records.Reader(args.state, since=args.since)
     findings, figures = settle(reader, args.ledger, rules, args.wait, settle_s=1.0 if args.wait else 0)
     if args.json:

@@ -16,10 +16,10 @@ import random
 import sys
 
 CRLF = b"\r\n"
-LINE_MAX = 998                    # RFC 5322 2.1.1, without CRLF; the stuffed dot is not counted (RFC 5321 4.5.3.1.6)
+LINE_MAX = 998  # RFC 5322 2.1.1, without CRLF; the stuffed dot is not counted (RFC 5321 4.5.3.1.6)
 ATTACHMENT_BYTES = 10_000_000
 SENDER_DOMAIN = "example.com"
-NOWHERE = "nowhere.example.net"      # does not exist: NXDOMAIN
+NOWHERE = "nowhere.example.net"  # does not exist: NXDOMAIN
 RECEIVERS = ("rcv1.example.net", "rcv2.example.org", "rcv3.example.edu")
 
 # What an edge takes off a message on its way out: inner hops and whatever names inside hosts, software or
@@ -31,8 +31,19 @@ LEAK_MARKERS = ("hub7.corp.internal", "10.66.7.", "LabOutlook/16", "hidden-recip
 
 # (kind, how many in 300). The odd ones are few, plain mail is many, as in life.
 KINDS = (
-    ("attachment-10m", 2), ("hundred", 2), ("many", 10), ("attachment", 12), ("html", 40), ("eight-bit", 30),
-    ("utf8", 20), ("long-lines", 18), ("dots", 26), ("dots-dense", 4), ("empty", 6), ("strip", 24), ("dsn", 26),
+    ("attachment-10m", 2),
+    ("hundred", 2),
+    ("many", 10),
+    ("attachment", 12),
+    ("html", 40),
+    ("eight-bit", 30),
+    ("utf8", 20),
+    ("long-lines", 18),
+    ("dots", 26),
+    ("dots-dense", 4),
+    ("empty", 6),
+    ("strip", 24),
+    ("dsn", 26),
 )
 
 
@@ -46,16 +57,16 @@ class Message:
 
     def __init__(self, mid, kind, sender, rcpts):
         self.id, self.kind, self.sender = mid, kind, sender
-        self.rcpts = rcpts                  # addresses
-        self.rcpt_params = {}               # address -> "NOTIFY=... ORCPT=..."
-        self.notify = {}                    # address -> set of NOTIFY words
-        self.mail_params = []               # beyond SIZE, BODY and SMTPUTF8
-        self.orcpt = {}                     # address -> original recipient, decoded
-        self.ret = self.envid = None        # decoded values, as they must come back
-        self.fails = []                     # recipients that nobody will take: a report is due, not the message
+        self.rcpts = rcpts  # addresses
+        self.rcpt_params = {}  # address -> "NOTIFY=... ORCPT=..."
+        self.notify = {}  # address -> set of NOTIFY words
+        self.mail_params = []  # beyond SIZE, BODY and SMTPUTF8
+        self.orcpt = {}  # address -> original recipient, decoded
+        self.ret = self.envid = None  # decoded values, as they must come back
+        self.fails = []  # recipients that nobody will take: a report is due, not the message
         self.eight_bit = self.utf8 = False
-        self.separator = True               # a message may be headers only, without the empty line
-        self.head, self.body = [], b""      # head: complete fields without the last CRLF, folding inside
+        self.separator = True  # a message may be headers only, without the empty line
+        self.head, self.body = [], b""  # head: complete fields without the last CRLF, folding inside
 
     def field(self, name, value, utf8=False):
         self.head.append(name.encode() + b": " + value.encode("utf-8" if utf8 else "ascii"))
@@ -72,20 +83,34 @@ class Message:
         """What the checker must know, as JSON."""
         kept = self.kept_head()
         return {
-            "id": self.id, "kind": self.kind, "from": self.sender, "rcpts": self.rcpts,
-            "body_sha256": hashlib.sha256(self.body).hexdigest(), "body_bytes": len(self.body),
-            "head_sha256": hashlib.sha256(kept).hexdigest(), "head_bytes": len(kept),
-            "stripped": sorted({f.split(b":", 1)[0].decode().lower() for f in self.head
-                                if is_stripped(f.split(b":", 1)[0].decode())}),
-            "notify": {r: sorted(n) for r, n in self.notify.items()}, "orcpt": self.orcpt,
-            "ret": self.ret, "envid": self.envid, "fails": self.fails,
+            "id": self.id,
+            "kind": self.kind,
+            "from": self.sender,
+            "rcpts": self.rcpts,
+            "body_sha256": hashlib.sha256(self.body).hexdigest(),
+            "body_bytes": len(self.body),
+            "head_sha256": hashlib.sha256(kept).hexdigest(),
+            "head_bytes": len(kept),
+            "stripped": sorted(
+                {
+                    f.split(b":", 1)[0].decode().lower()
+                    for f in self.head
+                    if is_stripped(f.split(b":", 1)[0].decode())
+                }
+            ),
+            "notify": {r: sorted(n) for r, n in self.notify.items()},
+            "orcpt": self.orcpt,
+            "ret": self.ret,
+            "envid": self.envid,
+            "fails": self.fails,
         }
 
 
 def xtext(text):
     """RFC 3461 4: everything but printable ASCII without + and = is +HH."""
-    return "".join(c if "!" <= c <= "~" and c not in "+=" else "".join("+%02X" % b for b in c.encode())
-                   for c in text)
+    return "".join(
+        c if "!" <= c <= "~" and c not in "+=" else "".join("+%02X" % b for b in c.encode()) for c in text
+    )
 
 
 class Maker:
@@ -101,7 +126,9 @@ class Maker:
 
     def base(self, kind, rcpts=None, sender=None):
         mid = f"{self.run}-{self.made:04d}"
-        msg = Message(mid, kind, sender or f"sender{self.made % 7}@{self.sender_domain}", rcpts or [self.address()])
+        msg = Message(
+            mid, kind, sender or f"sender{self.made % 7}@{self.sender_domain}", rcpts or [self.address()]
+        )
         self.made += 1
         utf8 = not (msg.sender + msg.rcpts[0]).isascii()
         msg.field("From", f"Lab Sender <{msg.sender}>", utf8=utf8)
@@ -118,8 +145,10 @@ class Maker:
         msg.field("Content-Transfer-Encoding", encoding)
 
     def words(self, n):
-        vocabulary = ("invoice order edge relay queue lease the a and of to in we you mail quarter report meeting "
-                      "attached regards shipment Tuesday price list").split()
+        vocabulary = (
+            "invoice order edge relay queue lease the a and of to in we you mail quarter report meeting "
+            "attached regards shipment Tuesday price list"
+        ).split()
         return " ".join(self.rng.choice(vocabulary) for _ in range(n))
 
     def text(self, lines=12):
@@ -129,18 +158,29 @@ class Maker:
         msg = self.base("plain")
         self.mime(msg, "text/plain; charset=us-ascii")
         msg.body = self.text(self.rng.randint(1, 60))
-        if self.made % 5 == 0:              # what mbox writers and sloppy filters damage
-            msg.body += b"From the start of a line\r\n>From quoted\r\n-- \r\ntrailing blanks   \t \r\n\r\n\r\n"
+        if self.made % 5 == 0:  # what mbox writers and sloppy filters damage
+            msg.body += (
+                b"From the start of a line\r\n>From quoted\r\n-- \r\ntrailing blanks   \t \r\n\r\n\r\n"
+            )
         return msg
 
     def html(self):
         msg = self.base("html")
         self.mime(msg, f'multipart/alternative;\r\n\tboundary="=_{msg.id}"')
         bound = f"--=_{msg.id}".encode()
-        msg.body = (b"This is a multi-part message.\r\n" + bound + b"\r\nContent-Type: text/plain\r\n\r\n" +
-                    self.text() + bound + b"\r\nContent-Type: text/html; charset=utf-8\r\n"
-                    b"Content-Transfer-Encoding: quoted-printable\r\n\r\n<html><body style=3D\"margin:0\">\r\n<p>" +
-                    self.words(30).encode() + b" caf=C3=A9 =E2=82=AC=\r\n</p>\r\n</body></html>\r\n" + bound + b"--\r\n")
+        msg.body = (
+            b"This is a multi-part message.\r\n"
+            + bound
+            + b"\r\nContent-Type: text/plain\r\n\r\n"
+            + self.text()
+            + bound
+            + b"\r\nContent-Type: text/html; charset=utf-8\r\n"
+            b"Content-Transfer-Encoding: quoted-printable\r\n\r\n<html><body style=3D\"margin:0\">\r\n<p>"
+            + self.words(30).encode()
+            + b" caf=C3=A9 =E2=82=AC=\r\n</p>\r\n</body></html>\r\n"
+            + bound
+            + b"--\r\n"
+        )
         return msg
 
     def eight_bit(self):
@@ -148,13 +188,21 @@ class Maker:
         msg.eight_bit = True
         if self.made % 3 == 0:
             self.mime(msg, "text/plain; charset=iso-8859-15", "8bit")
-            lines = [bytes(range(0x80, 0xC0)), bytes(range(0xC0, 0x100)), "Grüße für 10 €".encode("iso-8859-15")]
+            lines = [
+                bytes(range(0x80, 0xC0)),
+                bytes(range(0xC0, 0x100)),
+                "Grüße für 10 €".encode("iso-8859-15"),
+            ]
         elif self.made % 3 == 1:
             self.mime(msg, "text/plain; charset=utf-8", "8bit")
             lines = ["Grüße, žluťoučký kůň, Ω, 日本語のメール, 🦔".encode(), b"a\xc2\xa0b\xe2\x80\xa8c\xc2\x85d"]
-        else:                               # not valid in any charset, and control characters: still only octets
+        else:  # not valid in any charset, and control characters: still only octets
             self.mime(msg, "application/x-lab", "8bit")
-            lines = [bytes(b for b in range(1, 256) if b not in (10, 13)), b"\xff\xfe\xc3\x28\x7f", b"\x0b\x0c\x1b[0m\t"]
+            lines = [
+                bytes(b for b in range(1, 256) if b not in (10, 13)),
+                b"\xff\xfe\xc3\x28\x7f",
+                b"\x0b\x0c\x1b[0m\t",
+            ]
         msg.body = b"".join(line + CRLF for line in lines) + self.text(4)
         return msg
 
@@ -180,10 +228,21 @@ class Maker:
         return msg
 
     def dots(self):
-        bodies = (b".\r\n", b"..\r\n", b".\r\n.\r\n.\r\n", b"\r\n.\r\n\r\n..\r\n\r\n", b".leading\r\nmiddle\r\n.\r\n",
-                  b"text\r\n.\r\n", b"text\r\n..\r\n...\r\n", b".\t\r\n. \r\n .\r\n", b".QUIT\r\n.RSET\r\nQUIT\r\n",
-                  b".\r\nMAIL FROM:<evil@example.com>\r\nRCPT TO:<x@rcv1.example.net>\r\nDATA\r\n.\r\n",
-                  b"dot at end of line.\r\n.\r\nand on.\r\n", b"\r\n\r\n.\r\n\r\n", b"a" * LINE_MAX + b"\r\n.\r\n")
+        bodies = (
+            b".\r\n",
+            b"..\r\n",
+            b".\r\n.\r\n.\r\n",
+            b"\r\n.\r\n\r\n..\r\n\r\n",
+            b".leading\r\nmiddle\r\n.\r\n",
+            b"text\r\n.\r\n",
+            b"text\r\n..\r\n...\r\n",
+            b".\t\r\n. \r\n .\r\n",
+            b".QUIT\r\n.RSET\r\nQUIT\r\n",
+            b".\r\nMAIL FROM:<evil@example.com>\r\nRCPT TO:<x@rcv1.example.net>\r\nDATA\r\n.\r\n",
+            b"dot at end of line.\r\n.\r\nand on.\r\n",
+            b"\r\n\r\n.\r\n\r\n",
+            b"a" * LINE_MAX + b"\r\n.\r\n",
+        )
         msg = self.base("dots")
         self.mime(msg, "text/plain; charset=us-ascii")
         msg.body = bodies[self.made % len(bodies)]
@@ -205,18 +264,34 @@ class Maker:
 
     def strip(self):
         msg = self.base("strip")
-        inner = f"from pc12.corp.internal (pc12.corp.internal [10.66.7.{self.made % 250}])\r\n\tby " \
-                f"hub7.corp.internal with ESMTPSA id 1A2B3C;\r\n\tFri, 21 Nov 2025 09:59:59 +0100"
-        inside = [("Received", inner), ("Received", "from hub7.corp.internal ([10.66.7.9]) by mail.corp.internal;\r\n"
-                                        " Fri, 21 Nov 2025 10:00:00 +0100"),
-                  ("X-Originating-IP", "[10.66.7.21]"), ("x-mailer", "LabOutlook/16.0.1"),
-                  ("USER-AGENT", "Thunder\r\n LabOutlook/16\r\n\t(folded twice)"),
-                  ("Bcc", f"<hidden-recipient@{self.receivers[0]}>"), ("X-OriginatorOrg", "hub7.corp.internal"),
-                  ("X-MS-Exchange-Organization-SCL", "-1"),
-                  ("X-MS-Exchange-CrossTenant-AuthSource", "hub7.corp.internal")]
+        inner = (
+            f"from pc12.corp.internal (pc12.corp.internal [10.66.7.{self.made % 250}])\r\n\tby "
+            f"hub7.corp.internal with ESMTPSA id 1A2B3C;\r\n\tFri, 21 Nov 2025 09:59:59 +0100"
+        )
+        inside = [
+            ("Received", inner),
+            (
+                "Received",
+                "from hub7.corp.internal ([10.66.7.9]) by mail.corp.internal;\r\n"
+                " Fri, 21 Nov 2025 10:00:00 +0100",
+            ),
+            ("X-Originating-IP", "[10.66.7.21]"),
+            ("x-mailer", "LabOutlook/16.0.1"),
+            ("USER-AGENT", "Thunder\r\n LabOutlook/16\r\n\t(folded twice)"),
+            ("Bcc", f"<hidden-recipient@{self.receivers[0]}>"),
+            ("X-OriginatorOrg", "hub7.corp.internal"),
+            ("X-MS-Exchange-Organization-SCL", "-1"),
+            ("X-MS-Exchange-CrossTenant-AuthSource", "hub7.corp.internal"),
+        ]
         # Names that only resemble the above belong to the sender and stay.
-        outside = [("X-Mailing-List", "lab"), ("X-MS-Has-Attach", ""), ("Received-Note", "kept"),
-                   ("X-Originating-Project", "edge"), ("User-Agent-Hint", "kept"), ("X-Folded", "one\r\n two\r\n\tthree")]
+        outside = [
+            ("X-Mailing-List", "lab"),
+            ("X-MS-Has-Attach", ""),
+            ("Received-Note", "kept"),
+            ("X-Originating-Project", "edge"),
+            ("User-Agent-Hint", "kept"),
+            ("X-Folded", "one\r\n two\r\n\tthree"),
+        ]
         mixed = inside + outside
         self.rng.shuffle(mixed)
         for name, value in mixed:
@@ -247,12 +322,21 @@ class Maker:
     def dsn(self):
         n = self.made
         shape = n % 4
-        rcpts = [self.address(n)] if shape != 3 else [f"dsn{i}-{n}@{self.receivers[i % len(self.receivers)]}" for i in range(3)]
+        rcpts = (
+            [self.address(n)]
+            if shape != 3
+            else [f"dsn{i}-{n}@{self.receivers[i % len(self.receivers)]}" for i in range(3)]
+        )
         msg = self.base("dsn", rcpts)
         msg.envid, msg.ret = f"{msg.id}+=env", ("FULL", "HDRS")[n % 2]
         msg.mail_params += [f"RET={msg.ret}", f"ENVID={xtext(msg.envid)}"]
         for i, rcpt in enumerate(rcpts):
-            words = ({"SUCCESS", "FAILURE"}, {"FAILURE", "DELAY"}, {"NEVER"}, {"SUCCESS"} if i else {"FAILURE"})[shape]
+            words = (
+                {"SUCCESS", "FAILURE"},
+                {"FAILURE", "DELAY"},
+                {"NEVER"},
+                {"SUCCESS"} if i else {"FAILURE"},
+            )[shape]
             self.ask(msg, rcpt, words)
         self.mime(msg, "text/plain; charset=us-ascii")
         msg.body = self.text(4)
@@ -262,10 +346,16 @@ class Maker:
         msg = self.base(kind)
         self.mime(msg, f'multipart/mixed; boundary="=_{msg.id}"')
         bound = f"--=_{msg.id}".encode()
-        data = base64.encodebytes(self.rng.randbytes(size or self.rng.randint(1, 90_000))).replace(b"\n", CRLF)
-        msg.body = (bound + b"\r\nContent-Type: text/plain\r\n\r\nSee the attachment.\r\n" + bound +
-                    b'\r\nContent-Type: application/octet-stream; name="lab.bin"\r\nContent-Disposition: attachment\r\n'
-                    b"Content-Transfer-Encoding: base64\r\n\r\n" + data + bound + b"--\r\n")
+        data = base64.encodebytes(self.rng.randbytes(size or self.rng.randint(1, 90_000))).replace(
+            b"\n", CRLF
+        )
+        msg.body = (
+            bound
+            + b"\r\nContent-Type: text/plain\r\n\r\nSee the attachment.\r\n"
+            + bound
+            + b'\r\nContent-Type: application/octet-stream; name="lab.bin"\r\nContent-Disposition: attachment\r\n'
+            b"Content-Transfer-Encoding: base64\r\n\r\n" + data + bound + b"--\r\n"
+        )
         return msg
 
     def many(self, n=None, kind="many"):
@@ -277,8 +367,10 @@ class Maker:
         return msg
 
     def make(self, kind):
-        makers = {"attachment-10m": lambda: self.attachment(ATTACHMENT_BYTES, "attachment-10m"),
-                  "hundred": lambda: self.many(100, "hundred")}
+        makers = {
+            "attachment-10m": lambda: self.attachment(ATTACHMENT_BYTES, "attachment-10m"),
+            "hundred": lambda: self.many(100, "hundred"),
+        }
         return makers.get(kind, getattr(self, kind.replace("-", "_"), None))()
 
 
@@ -301,10 +393,17 @@ def build(run, count=300, seed=1, undeliverable=0, sender_domain=SENDER_DOMAIN, 
 
 def stream_message(run, n, sender_domain=SENDER_DOMAIN, receivers=RECEIVERS):
     """Message number `n` of a steady stream: plain and small, so that the rate is the stream's and not the disk's."""
-    msg = Message(f"{run}-s{n:06d}", "stream", f"stream@{sender_domain}", [f"stream@{receivers[n % len(receivers)]}"])
-    for name, value in (("From", f"<{msg.sender}>"), ("To", f"<{msg.rcpts[0]}>"), ("Subject", f"stream {msg.id}"),
-                        ("Date", "Fri, 21 Nov 2025 10:00:00 +0100"), ("Message-ID", f"<{msg.id}@{sender_domain}>"),
-                        ("X-Lab-Id", msg.id)):
+    msg = Message(
+        f"{run}-s{n:06d}", "stream", f"stream@{sender_domain}", [f"stream@{receivers[n % len(receivers)]}"]
+    )
+    for name, value in (
+        ("From", f"<{msg.sender}>"),
+        ("To", f"<{msg.rcpts[0]}>"),
+        ("Subject", f"stream {msg.id}"),
+        ("Date", "Fri, 21 Nov 2025 10:00:00 +0100"),
+        ("Message-ID", f"<{msg.id}@{sender_domain}>"),
+        ("X-Lab-Id", msg.id),
+    ):
         msg.field(name, value)
     msg.body = b"".join(b"line %d of message %d\r\n.%d\r\n" % (i, n, i) for i in range(n % 8 + 1))
     return msg
@@ -315,7 +414,9 @@ def main():
     ap.add_argument("--run", default="corpus", help="prefix of the message ids")
     ap.add_argument("--count", type=int, default=300)
     ap.add_argument("--seed", type=int, default=1)
-    ap.add_argument("--undeliverable", type=int, default=0, help="so many more to a domain that does not exist")
+    ap.add_argument(
+        "--undeliverable", type=int, default=0, help="so many more to a domain that does not exist"
+    )
     ap.add_argument("--out", help="write ID.eml and manifest.jsonl here; without it, a table is printed")
     args = ap.parse_args()
     messages = build(args.run, args.count, args.seed, args.undeliverable)
@@ -333,8 +434,10 @@ def main():
         row[0], row[1], row[2] = row[0] + 1, row[1] + len(msg.rcpts), row[2] + len(msg.wire())
     for kind, (n, rcpts, size) in sorted(rows.items()):
         print(f"{kind:16} {n:4} messages {rcpts:5} recipients {size:10} bytes")
-    print(f"{'total':16} {len(messages):4} messages {sum(r[1] for r in rows.values()):5} recipients "
-          f"{sum(r[2] for r in rows.values()):10} bytes")
+    print(
+        f"{'total':16} {len(messages):4} messages {sum(r[1] for r in rows.values()):5} recipients "
+        f"{sum(r[2] for r in rows.values()):10} bytes"
+    )
     return 0
 
 

@@ -33,11 +33,11 @@ FINDINGS = {
 
 @dataclasses.dataclass
 class Rules:
-    run: str                                # judged are the messages whose id begins with this
-    identities: dict                        # name -> {"ip", "helo"}
-    only: tuple = ()                        # names that may have sent; empty: any identity
-    sequence: tuple = ()                    # names in the order they must have sent, e.g. ("edge1", "edge2")
-    expect: int = 0                         # so many messages must have been accepted
+    run: str  # judged are the messages whose id begins with this
+    identities: dict  # name -> {"ip", "helo"}
+    only: tuple = ()  # names that may have sent; empty: any identity
+    sequence: tuple = ()  # names in the order they must have sent, e.g. ("edge1", "edge2")
+    expect: int = 0  # so many messages must have been accepted
     # A sender killed after the final dot cannot know the message was taken: these may be doubled, and are counted.
     # [(identity, time of the kill)]: first copy from that identity, accepted at most 2 s before.
     killed: tuple = ()
@@ -83,7 +83,9 @@ class Judge:
         gaps = self.turns(mails)
         if len(certain) < self.rules.expect:
             self.find("unsent", None, f"{len(certain)} of {self.rules.expect}")
-        return self.findings, self.figures(ledger, sent, certain, mails, copies, refusals, answered, gaps, allowed)
+        return self.findings, self.figures(
+            ledger, sent, certain, mails, copies, refusals, answered, gaps, allowed
+        )
 
     def presence(self, sent, certain, copies):
         """Every accepted (message, recipient) exactly once, and nothing else."""
@@ -92,13 +94,24 @@ class Judge:
             for rcpt in set(entry["rcpts"]) - set(entry.get("fails", ())):
                 got = copies.get((mid, rcpt), ())
                 if not got and mid in certain:
-                    self.find("lost", mid, f"{rcpt}: accepted by {entry['node']} at {entry['t']:.3f}: {entry['reply']}")
+                    self.find(
+                        "lost",
+                        mid,
+                        f"{rcpt}: accepted by {entry['node']} at {entry['t']:.3f}: {entry['reply']}",
+                    )
                 elif len(got) > 1:
                     if self.lost_reply(got):
                         allowed += 1
                     else:
-                        self.find("doubled", mid, f"{rcpt}: " + ", ".join(
-                            f"from {r['ip']} at {r['end']:.3f}" for r in sorted(got, key=lambda r: r["end"])))
+                        self.find(
+                            "doubled",
+                            mid,
+                            f"{rcpt}: "
+                            + ", ".join(
+                                f"from {r['ip']} at {r['end']:.3f}"
+                                for r in sorted(got, key=lambda r: r["end"])
+                            ),
+                        )
         for (mid, rcpt), got in copies.items():
             if mid not in sent or rcpt not in sent[mid]["rcpts"] or rcpt in sent[mid].get("fails", ()):
                 self.find("stranger", mid, f"{rcpt}: at {got[0]['host']} from {got[0]['ip']}")
@@ -107,15 +120,21 @@ class Judge:
     def lost_reply(self, got):
         early, late = sorted(got, key=accepted_at)[:2]
         return len(got) == 2 and any(
-            self.by_ip.get(early["ip"]) == name and at - self.rules.killed_window_s <= accepted_at(early) <= at + 0.5
-            for name, at in self.rules.killed)
+            self.by_ip.get(early["ip"]) == name
+            and at - self.rules.killed_window_s <= accepted_at(early) <= at + 0.5
+            for name, at in self.rules.killed
+        )
 
     def provenance(self, r):
         name = self.by_ip.get(r["ip"])
         where = f"{r['rcpt']} at {r['host']}"
         if name is None or (self.rules.only and name not in self.rules.only):
-            self.find("wrong-source", r["id"], f"{where}: from {r['ip']}" +
-                      (f", expected {' or '.join(self.rules.only)}" if self.rules.only else ""))
+            self.find(
+                "wrong-source",
+                r["id"],
+                f"{where}: from {r['ip']}"
+                + (f", expected {' or '.join(self.rules.only)}" if self.rules.only else ""),
+            )
         if name and r["helo"] != self.rules.identities[name]["helo"]:
             self.find("helo", r["id"], f"{where}: HELO {r['helo']} from {r['ip']}")
         if r["ptr"] != r["helo"]:
@@ -126,14 +145,22 @@ class Judge:
     def content(self, r, entry):
         where = f"{r['rcpt']} at {r['host']}"
         if r["body_sha256"] != entry["body_sha256"]:
-            self.find("altered-body", r["id"], f"{where}: {r['body_bytes']} bytes, {entry['body_bytes']} sent; {r['path']}")
-        kept = r["head"][-entry["head_bytes"]:] if entry["head_bytes"] else b""
+            self.find(
+                "altered-body",
+                r["id"],
+                f"{where}: {r['body_bytes']} bytes, {entry['body_bytes']} sent; {r['path']}",
+            )
+        kept = r["head"][-entry["head_bytes"] :] if entry["head_bytes"] else b""
         if hashlib.sha256(kept).hexdigest() != entry["head_sha256"]:
             self.find("altered-head", r["id"], f"{where}: {r['path']}")
         # Above our own fields stand only traces; what is there twice or carries an inside name has leaked.
         text = r["head"].decode("utf-8", "surrogateescape")
         leaked = [m for m in corpus.LEAK_MARKERS if m in text]
-        names = [line.split(":", 1)[0].lower() for line in text.split("\r\n") if ":" in line and line[0] not in " \t"]
+        names = [
+            line.split(":", 1)[0].lower()
+            for line in text.split("\r\n")
+            if ":" in line and line[0] not in " \t"
+        ]
         leaked += [n for n in entry["stripped"] if n != "received" and n in names]
         if leaked:
             self.find("leaked-header", r["id"], f"{where}: {', '.join(leaked)}; {r['path']}")
@@ -160,7 +187,11 @@ class Judge:
             for line in dsn["rcpts"]:
                 rcpt = line["final"]
                 if line["action"] not in wanted.get((mid, rcpt), ()):
-                    self.find("bounce", mid, f"{line['action']} {line['status']} for {rcpt}: {line['text']}; {r['path']}")
+                    self.find(
+                        "bounce",
+                        mid,
+                        f"{line['action']} {line['status']} for {rcpt}: {line['text']}; {r['path']}",
+                    )
                     continue
                 came[(mid, rcpt)].append((r, line))
         for (mid, rcpt), actions in wanted.items():
@@ -184,7 +215,9 @@ class Judge:
             wrong.append("the whole message was returned, RET=HDRS asked for headers")
         if entry["ret"] == "FULL" and line["action"] == "failed" and dsn["returned"] != "FULL":
             wrong.append("RET=FULL, but the message was not returned")
-        if not line["status"].startswith({"failed": "5.", "delivered": "2.", "relayed": "2."}[line["action"]]):
+        if not line["status"].startswith(
+            {"failed": "5.", "delivered": "2.", "relayed": "2."}[line["action"]]
+        ):
             wrong.append(f"status {line['status']} for {line['action']}")
         if r["from"]:
             wrong.append(f"from {r['from']} instead of the null sender")
@@ -206,10 +239,20 @@ class Judge:
             last, first = max(before, key=accepted_at), min(after, key=accepted_at)
             begun = min(r["start"] for r in after)
             if begun < accepted_at(last):
-                self.find("overlap", last["id"], f"{a} at {accepted_at(last):.3f} ({last['host']}), "
-                                                 f"{b} had begun at {begun:.3f}")
-            gaps.append({"from": a, "to": b, "last": accepted_at(last), "first": accepted_at(first),
-                         "gap_ms": round((accepted_at(first) - accepted_at(last)) * 1000)})
+                self.find(
+                    "overlap",
+                    last["id"],
+                    f"{a} at {accepted_at(last):.3f} ({last['host']}), " f"{b} had begun at {begun:.3f}",
+                )
+            gaps.append(
+                {
+                    "from": a,
+                    "to": b,
+                    "last": accepted_at(last),
+                    "first": accepted_at(first),
+                    "gap_ms": round((accepted_at(first) - accepted_at(last)) * 1000),
+                }
+            )
         order = [name for name, _ in runs]
         if self.rules.sequence and order != list(self.rules.sequence):
             said = " ".join(order[:12]) + (" ..." if len(order) > 12 else "")
@@ -218,26 +261,41 @@ class Judge:
 
     def figures(self, ledger, sent, certain, mails, copies, refusals, answered, gaps, allowed):
         accepted = [sent[m] for m in certain]
-        latency = [min(accepted_at(r) for r in got) - sent[mid]["t"] for (mid, _), got in copies.items() if mid in certain]
+        latency = [
+            min(accepted_at(r) for r in got) - sent[mid]["t"]
+            for (mid, _), got in copies.items()
+            if mid in certain
+        ]
         listed = [r for r in refusals if "blocked using" in r["text"] or "listed" in r["text"].lower()]
         # `accepted` and `arrived` count deliverable pairs (message, recipient), so that they must be equal.
         pairs = [(e["id"], r) for e in accepted for r in e["rcpts"] if r not in e.get("fails", ())]
         return {
-            "messages": len(certain), "unknown": len(set(sent) - certain), "accepted": len(pairs),
-            "arrived": sum(1 for p in pairs if p in copies), "copies": len(mails),
+            "messages": len(certain),
+            "unknown": len(set(sent) - certain),
+            "accepted": len(pairs),
+            "arrived": sum(1 for p in pairs if p in copies),
+            "copies": len(mails),
             "refused_by_edge": sum(1 for e in ledger if e["ev"] == "refused" and e["stage"] != "connect"),
             "unreachable": sum(1 for e in ledger if e["ev"] == "refused" and e["stage"] == "connect"),
             "by_identity": dict(collections.Counter(self.by_ip.get(r["ip"], r["ip"]) for r in mails)),
-            "spf_pass": sum(r["spf"] == "pass" for r in mails), "helo_is_ptr": sum(r["helo"] == r["ptr"] for r in mails),
-            "tls": sum(r["tls"] for r in mails), "bytes": sum(r["body_bytes"] for r in mails),
+            "spf_pass": sum(r["spf"] == "pass" for r in mails),
+            "helo_is_ptr": sum(r["helo"] == r["ptr"] for r in mails),
+            "tls": sum(r["tls"] for r in mails),
+            "bytes": sum(r["body_bytes"] for r in mails),
             "kinds": dict(collections.Counter(e["kind"] for e in accepted)),
-            "reports": dict(answered), "lost_reply_doubles": allowed,
-            "refusals": len(refusals), "listed_refusals": len(listed),
+            "reports": dict(answered),
+            "lost_reply_doubles": allowed,
+            "refusals": len(refusals),
+            "listed_refusals": len(listed),
             "listed_text": f"{listed[0]['code']} {listed[0]['text']}" if listed else None,
-            "gaps": gaps, "first": min((accepted_at(r) for r in mails), default=None),
+            "gaps": gaps,
+            "first": min((accepted_at(r) for r in mails), default=None),
             "last": max((accepted_at(r) for r in mails), default=None),
-            "latency_s": {"p50": rounded(percentile(latency, 0.5)), "p95": rounded(percentile(latency, 0.95)),
-                          "max": rounded(max(latency, default=None))},
+            "latency_s": {
+                "p50": rounded(percentile(latency, 0.5)),
+                "p95": rounded(percentile(latency, 0.95)),
+                "max": rounded(max(latency, default=None)),
+            },
             "findings": dict(collections.Counter(f["what"] for f in self.findings)),
         }
 

@@ -22,8 +22,10 @@ HEAD_MAX = 256 * 1024
 QID_ALPHABET = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz"
 FROM_CLIENT = re.compile(r"from (\S+) \((\S+) \[(?:IPv6:)?([0-9a-fA-F.:]+)\]\)")
 BY_SERVER = re.compile(r"\bid (\w+)")
-REJECT = re.compile(r"NOQUEUE: reject: (\w+) from (\S+)\[([0-9a-fA-F.:]+)\](?::\d+)?: (\d{3}) (.*?);(?: from=<(.*?)>)?"
-                    r"(?: to=<(.*?)>)? proto=\S+(?: helo=<(.*?)>)?$")
+REJECT = re.compile(
+    r"NOQUEUE: reject: (\w+) from (\S+)\[([0-9a-fA-F.:]+)\](?::\d+)?: (\d{3}) (.*?);(?: from=<(.*?)>)?"
+    r"(?: to=<(.*?)>)? proto=\S+(?: helo=<(.*?)>)?$"
+)
 DELIVERED = re.compile(r"postfix/\w+\[\d+\]: (\w+): to=<.*?>, .*?delays=([\d.]+)/[\d.]+/[\d.]+/[\d.]+, dsn=2")
 LOG_TIME = re.compile(r"^([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) ")
 
@@ -91,10 +93,15 @@ def report_of(data):
                 if "original-envelope-id" in group:
                     report["envid"] = str(group["original-envelope-id"]).strip()
                 if "action" in group:
-                    report["rcpts"].append({
-                        "action": str(group["action"]).strip().lower(), "status": str(group["status"] or "").strip(),
-                        "final": address_of(group["final-recipient"]), "orig": address_of(group["original-recipient"]),
-                        "text": str(group["diagnostic-code"] or "").strip()})
+                    report["rcpts"].append(
+                        {
+                            "action": str(group["action"]).strip().lower(),
+                            "status": str(group["status"] or "").strip(),
+                            "final": address_of(group["final-recipient"]),
+                            "orig": address_of(group["original-recipient"]),
+                            "text": str(group["diagnostic-code"] or "").strip(),
+                        }
+                    )
         elif kind in ("message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"):
             report["returned"] = "FULL" if kind in ("message/rfc822", "message/global") else "HDRS"
             text = part.as_bytes().decode("utf-8", "surrogateescape")
@@ -119,14 +126,25 @@ def parse_file(host, path):
     end = maildir_time(os.path.basename(path)) or os.stat(path).st_mtime
     spf = first(fields, "received-spf", "")
     record = {
-        "host": host, "path": path, "id": first(fields, "x-lab-id"),
+        "host": host,
+        "path": path,
+        "id": first(fields, "x-lab-id"),
         "rcpt": first(fields, "x-original-to") or first(fields, "delivered-to"),
         "from": (first(fields, "return-path") or "").strip("<>"),
-        "helo": client[1] if client else None, "ptr": client[2] if client else None, "ip": client[3] if client else None,
-        "tls": "using TLS" in received, "qid": qid, "start": (qid and qid_time(qid)) or end, "end": end,
-        "accepted": None, "spf": spf.split(" ")[0].lower() if spf else None, "spf_ip": (re.search(r"client-ip=([^;\s]+)", spf) or [0, None])[1],
-        "body_sha256": hashlib.sha256(body).hexdigest(), "body_bytes": len(body),
-        "kind": "mail", "head": head,
+        "helo": client[1] if client else None,
+        "ptr": client[2] if client else None,
+        "ip": client[3] if client else None,
+        "tls": "using TLS" in received,
+        "qid": qid,
+        "start": (qid and qid_time(qid)) or end,
+        "end": end,
+        "accepted": None,
+        "spf": spf.split(" ")[0].lower() if spf else None,
+        "spf_ip": (re.search(r"client-ip=([^;\s]+)", spf) or [0, None])[1],
+        "body_sha256": hashlib.sha256(body).hexdigest(),
+        "body_bytes": len(body),
+        "kind": "mail",
+        "head": head,
     }
     if "multipart/report" in first(fields, "content-type", "").lower():
         record["kind"], record["dsn"] = "report", report_of(data)
@@ -139,8 +157,8 @@ class Reader:
     def __init__(self, state=STATE, receivers=RECEIVERS, inside=INSIDE, since=0):
         self.state, self.hosts, self.since = state, list(receivers) + [inside], since
         self.seen, self.records, self.refusals = set(), [], []
-        self.spooled = {}                                           # queue id: seconds from start to acceptance
-        self.logs = {host: [0, b""] for host in self.hosts}         # offset, unfinished line
+        self.spooled = {}  # queue id: seconds from start to acceptance
+        self.logs = {host: [0, b""] for host in self.hosts}  # offset, unfinished line
 
     def maildir(self, host):
         return os.path.join(self.state, "mail", host)
@@ -196,11 +214,21 @@ def parse_refusal(host, line):
         return None
     when = LOG_TIME.match(line)
     t = 0.0
-    if when:                                # the log has no year; a date in the future is last year's
+    if when:  # the log has no year; a date in the future is last year's
         now = datetime.datetime.now()
         parsed = datetime.datetime.strptime(f"{now.year} {when[1]}", "%Y %b %d %H:%M:%S")
         if parsed > now + datetime.timedelta(days=1):
             parsed = parsed.replace(year=now.year - 1)
         t = parsed.timestamp()
-    return {"host": host, "t": t, "stage": m[1], "ptr": m[2], "ip": m[3], "code": int(m[4]), "text": m[5],
-            "from": m[6], "rcpt": m[7], "helo": m[8]}
+    return {
+        "host": host,
+        "t": t,
+        "stage": m[1],
+        "ptr": m[2],
+        "ip": m[3],
+        "code": int(m[4]),
+        "text": m[5],
+        "from": m[6],
+        "rcpt": m[7],
+        "helo": m[8],
+    }

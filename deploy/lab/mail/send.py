@@ -25,7 +25,7 @@ import time
 import corpus
 import wire
 
-PER_CONNECTION = 40                 # messages; then a fresh one, as clients do
+PER_CONNECTION = 40  # messages; then a fresh one, as clients do
 RETRY_S = 0.5
 
 
@@ -91,15 +91,16 @@ class Session:
         params += msg.mail_params
         rcpts = [(r, " ".join(filter(None, [f"<{r}>", msg.rcpt_params.get(r)]))) for r in msg.rcpts]
         try:
-            refused = client.envelope(" ".join([f"<{msg.sender}>"] + params), rcpts,
-                                      variant % 2 and "PIPELINING" in client.ext)
+            refused = client.envelope(
+                " ".join([f"<{msg.sender}>"] + params), rcpts, variant % 2 and "PIPELINING" in client.ext
+            )
             if variant % 5 == 4 and "CHUNKING" in client.ext:
                 reply, when = client.bdat(data)
             else:
                 reply, when = client.data(data)
             return refused, reply, when
         except wire.Refused as err:
-            if err.stage == "dot":          # the transaction is over; the session goes on
+            if err.stage == "dot":  # the transaction is over; the session goes on
                 raise
             try:
                 client.reset()
@@ -127,16 +128,34 @@ class Sender:
             try:
                 refused, reply, when = session.send(msg, n // len(self.ways))
                 taken = [r for r in msg.rcpts if r not in refused]
-                self.ledger.add("accepted", **{**base, **common, "rcpts": taken, "t": when, "t0": t0, "reply": reply,
-                                               "attempt": attempt})
+                self.ledger.add(
+                    "accepted",
+                    **{
+                        **base,
+                        **common,
+                        "rcpts": taken,
+                        "t": when,
+                        "t0": t0,
+                        "reply": reply,
+                        "attempt": attempt,
+                    },
+                )
                 for rcpt, (code, text) in refused.items():
-                    self.ledger.add("refused", **common, stage="rcpt", rcpt=rcpt, code=code, text=text, final=True)
+                    self.ledger.add(
+                        "refused", **common, stage="rcpt", rcpt=rcpt, code=code, text=text, final=True
+                    )
                 return
             except wire.Lost as err:
                 session.drop()
-                if err.after_dot:           # sending it again might double it: an honest client cannot know
-                    self.ledger.add("unknown", **base, **{k: v for k, v in common.items() if k != "id"}, t0=t0,
-                                    stage=err.stage, text=err.why)
+                if err.after_dot:  # sending it again might double it: an honest client cannot know
+                    self.ledger.add(
+                        "unknown",
+                        **base,
+                        **{k: v for k, v in common.items() if k != "id"},
+                        t0=t0,
+                        stage=err.stage,
+                        text=err.why,
+                    )
                     return
                 stage, code, text = err.stage, 0, err.why
             except wire.Refused as err:
@@ -145,7 +164,9 @@ class Sender:
                     session.drop()
             attempt += 1
             final = code >= 500 or time.time() > until
-            self.ledger.add("refused", **common, stage=stage, code=code, text=text, final=final, attempt=attempt)
+            self.ledger.add(
+                "refused", **common, stage=stage, code=code, text=text, final=final, attempt=attempt
+            )
             if final:
                 return
             if attempt % len(self.ways) == 0:
@@ -153,12 +174,13 @@ class Sender:
 
     def run(self, source):
         """Works off `source`, a queue of (message, n) that ends with None for each worker."""
+
         def work():
             sessions = {}
             while (item := source.get()) is not None:
                 try:
                     self.deliver(*item, sessions)
-                except Exception as err:    # a defect here must not look like lost mail
+                except Exception as err:  # a defect here must not look like lost mail
                     self.ledger.add("defect", id=item[0].id, text=repr(err))
             for session in sessions.values():
                 session.drop(polite=True)
@@ -197,8 +219,12 @@ class Sender:
 
     def over(self, start, n):
         conf = self.conf
-        return bool(self.stopping.is_set() or (conf.seconds and time.time() - start >= conf.seconds) or
-                    (conf.messages and n >= conf.messages) or (conf.stop and os.path.exists(conf.stop)))
+        return bool(
+            self.stopping.is_set()
+            or (conf.seconds and time.time() - start >= conf.seconds)
+            or (conf.messages and n >= conf.messages)
+            or (conf.stop and os.path.exists(conf.stop))
+        )
 
 
 def parse_edge(text):
@@ -213,19 +239,29 @@ def parse(argv):
     ap.add_argument("what", choices=("corpus", "stream"))
     ap.add_argument("--run", default=f"r{int(time.time())}", help="prefix of the message ids")
     ap.add_argument("--ledger", help="append to this file")
-    ap.add_argument("--edge", action="append", metavar="NAME=HOST[,TLSNAME]",
-                    help="default: edge1=10.0.0.11,edge1.example.com and edge2=10.0.0.12,edge2.example.com")
+    ap.add_argument(
+        "--edge",
+        action="append",
+        metavar="NAME=HOST[,TLSNAME]",
+        help="default: edge1=10.0.0.11,edge1.example.com and edge2=10.0.0.12,edge2.example.com",
+    )
     ap.add_argument("--how", default="submission,smarthost")
     ap.add_argument("--submission-port", type=int, default=587)
     ap.add_argument("--smarthost-port", type=int, default=25)
     ap.add_argument("--login", default=os.environ.get("LAB_LOGIN"), metavar="USER:PASSWORD|@FILE")
-    ap.add_argument("--ca", help="certificate authority of the edges; without it, certificates are not checked")
+    ap.add_argument(
+        "--ca", help="certificate authority of the edges; without it, certificates are not checked"
+    )
     ap.add_argument("--helo", default="mail.example.com")
     ap.add_argument("--workers", type=int, default=8)
     ap.add_argument("--timeout", type=float, default=30)
-    ap.add_argument("--patience", type=float, default=10, help="seconds a message is tried after a 4yz or no connection")
+    ap.add_argument(
+        "--patience", type=float, default=10, help="seconds a message is tried after a 4yz or no connection"
+    )
     ap.add_argument("--count", type=int, default=300)
-    ap.add_argument("--undeliverable", type=int, default=0, help="so many more to a domain that does not exist")
+    ap.add_argument(
+        "--undeliverable", type=int, default=0, help="so many more to a domain that does not exist"
+    )
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--rate", type=float, default=20)
     ap.add_argument("--seconds", type=float)
@@ -244,8 +280,10 @@ def parse(argv):
 
 def main(argv=None):
     conf = parse(argv)
-    edges = [parse_edge(e) for e in conf.edge or
-             ("edge1=10.0.0.11,edge1.example.com", "edge2=10.0.0.12,edge2.example.com")]
+    edges = [
+        parse_edge(e)
+        for e in conf.edge or ("edge1=10.0.0.11,edge1.example.com", "edge2=10.0.0.12,edge2.example.com")
+    ]
     ports = {"submission": conf.submission_port, "smarthost": conf.smarthost_port}
     # Edges alternate fastest, so that the next way in after a failure is another machine.
     ways = [Way(name, how, host, ports[how], tls) for how in conf.how.split(",") for name, host, tls in edges]
@@ -257,8 +295,18 @@ def main(argv=None):
     sender.corpus() if conf.what == "corpus" else sender.stream()
     took = time.time() - t0
     counts = ledger.counts
-    print(json.dumps({"run": conf.run, "seconds": round(took, 2), "accepted": counts["accepted"],
-                      "refused": counts["refused"], "unknown": counts["unknown"], "defects": counts["defect"]}))
+    print(
+        json.dumps(
+            {
+                "run": conf.run,
+                "seconds": round(took, 2),
+                "accepted": counts["accepted"],
+                "refused": counts["refused"],
+                "unknown": counts["unknown"],
+                "defects": counts["defect"],
+            }
+        )
+    )
     return 1 if counts["defect"] else 0
 
 

@@ -97,6 +97,7 @@ class Client:
     def auth(self, user, password, mechanism="PLAIN"):
         def b64(text):
             return base64.b64encode(text.encode()).decode()
+
         if mechanism == "PLAIN":
             self.command("AUTH PLAIN " + b64(f"\0{user}\0{password}"), "auth", 235)
         else:
@@ -117,7 +118,7 @@ class Client:
         except Refused as err:
             if not pipelining:
                 raise
-            refusal = err                   # the replies to the RCPTs sent along must still be read
+            refusal = err  # the replies to the RCPTs sent along must still be read
         refused = {}
         for (address, _), line in zip(rcpts, lines[1:]):
             if not pipelining:
@@ -147,7 +148,7 @@ class Client:
         """Sends the message by BDAT in chunks that fall anywhere, also between CR and LF."""
         last_at = max(0, (len(message) - 1) // chunk * chunk)
         for at in range(0, last_at, chunk):
-            self._send(b"BDAT %d\r\n" % chunk + message[at:at + chunk], "bdat")
+            self._send(b"BDAT %d\r\n" % chunk + message[at : at + chunk], "bdat")
             self.expect("bdat", 250)
         rest = message[last_at:]
         self._send(b"BDAT %d LAST\r\n" % len(rest), "bdat")
@@ -162,5 +163,5 @@ class Client:
         try:
             self.command("QUIT", "quit", 221)
         except (Lost, Refused):
-            pass                            # the server owes us nothing any more
+            pass  # the server owes us nothing any more
         self.close()

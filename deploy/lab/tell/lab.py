@@ -79,7 +79,9 @@ class Lab:
         """deploy/lab/run ARGS; its output."""
         done = finish([os.path.join(self.home, "run"), *args], timeout)
         if done.returncode:
-            raise LabError(f"deploy/lab/run {' '.join(args)}: exit {done.returncode}\n{done.stdout}{done.stderr}".rstrip())
+            raise LabError(
+                f"deploy/lab/run {' '.join(args)}: exit {done.returncode}\n{done.stdout}{done.stderr}".rstrip()
+            )
         return done.stdout
 
     @staticmethod
@@ -90,7 +92,9 @@ class Lab:
     def exec(self, host, *command, timeout=30, check=True, **more):
         done = finish(self.on(host, *command), timeout, **more)
         if check and done.returncode:
-            raise LabError(f"{host}: {' '.join(command)}: exit {done.returncode}\n{done.stdout}{done.stderr}".rstrip())
+            raise LabError(
+                f"{host}: {' '.join(command)}: exit {done.returncode}\n{done.stdout}{done.stderr}".rstrip()
+            )
         return done
 
     def ctl(self, *args, via=None, timeout=60):
@@ -123,13 +127,26 @@ class Lab:
     def http(self, host, path, from_host=None):
         """Status code of an HTTP endpoint of a node or coordinator; 0 when nobody answers."""
         port = 9301 if self.hosts[host]["role"] == "node" else 9300
-        done = self.exec(from_host or self.coordinators[0], "curl", "-s", "-o", "/dev/null", "-m", "2", "-w", "%{http_code}",
-                         f"http://{self.inside(host)}:{port}{path}", check=False)
+        done = self.exec(
+            from_host or self.coordinators[0],
+            "curl",
+            "-s",
+            "-o",
+            "/dev/null",
+            "-m",
+            "2",
+            "-w",
+            "%{http_code}",
+            f"http://{self.inside(host)}:{port}{path}",
+            check=False,
+        )
         return int(done.stdout or 0)
 
     def dig(self, server, name, kind="TXT"):
         """The answer as a sorted list of strings; each TXT is joined, as SPF joins it."""
-        done = self.exec("client", "dig", "+short", "+norecurse", "+time=2", "+tries=2", f"@{server}", name, kind)
+        done = self.exec(
+            "client", "dig", "+short", "+norecurse", "+time=2", "+tries=2", f"@{server}", name, kind
+        )
         lines = [line for line in done.stdout.splitlines() if line and not line.startswith(";")]
         if kind == "TXT":
             lines = ["".join(re.findall(r'"((?:[^"\\]|\\.)*)"', line)) for line in lines]
@@ -177,9 +194,24 @@ class Stream:
         self.out = lab.path("story", run + ".out")
         with open(self.out, "w") as out:
             self.process = subprocess.Popen(
-                lab.on("inside", os.path.join(HOME, "mail", "send.py"), "stream", "--run", run, "--rate", str(rate),
-                       "--ledger", self.ledger, "--stop", self.stop_file, *sender_options(lab)),
-                stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+                lab.on(
+                    "inside",
+                    os.path.join(HOME, "mail", "send.py"),
+                    "stream",
+                    "--run",
+                    run,
+                    "--rate",
+                    str(rate),
+                    "--ledger",
+                    self.ledger,
+                    "--stop",
+                    self.stop_file,
+                    *sender_options(lab),
+                ),
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def accepted(self):
         """So many messages so far."""
@@ -211,7 +243,12 @@ def sender_options(lab):
     user = lab.settings["LAB_MAIL_USERS"].split()[0]
     with open(lab.path("secrets", user + ".pass"), encoding="utf-8") as f:
         password = f.read().strip()
-    options = ["--login", f"{user}@{lab.settings['LAB_DOMAIN']}:{password}", "--ca", lab.path("pki", "ca.pem")]
+    options = [
+        "--login",
+        f"{user}@{lab.settings['LAB_DOMAIN']}:{password}",
+        "--ca",
+        lab.path("pki", "ca.pem"),
+    ]
     for node in lab.nodes:
         options += ["--edge", f"{node}={lab.inside(node)},{lab.hosts[node]['name']}"]
     return options

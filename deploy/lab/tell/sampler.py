@@ -13,8 +13,8 @@ import threading
 import time
 
 EVERY_S = 0.1
-SLACK_S = 5 * EVERY_S               # a change shows up to one sample late, on a busy machine a few
-SILENT_MAX = 2                      # so many questions in a row without any answer are the machine's, not the node's
+SLACK_S = 5 * EVERY_S  # a change shows up to one sample late, on a busy machine a few
+SILENT_MAX = 2  # so many questions in a row without any answer are the machine's, not the node's
 
 
 def ask(host, port, timeout=1.0):
@@ -74,22 +74,31 @@ def judge(samples, switching=()):
     findings = []
     all_spells = spells(samples)
     for i, (a, a0, a1) in enumerate(all_spells):
-        for b, b0, b1 in all_spells[i + 1:]:
+        for b, b0, b1 in all_spells[i + 1 :]:
             if a != b and max(a0, b0) <= min(a1, b1):
-                findings.append(f"{a} and {b} were both active at {max(a0, b0):.3f}, for {min(a1, b1) - max(a0, b0):.3f} s")
+                findings.append(
+                    f"{a} and {b} were both active at {max(a0, b0):.3f}, for {min(a1, b1) - max(a0, b0):.3f} s"
+                )
     order = [node for i, (node, _, _) in enumerate(all_spells) if i == 0 or all_spells[i - 1][0] != node]
     nobody = []
     for (a, _, a1), (b, b0, _) in zip(all_spells, all_spells[1:]):
         if b0 <= a1:
             continue
         if not any(w0 - SLACK_S <= a1 and b0 <= w1 + SLACK_S for w0, w1 in switching):
-            findings.append(f"nobody was active between {a1:.3f} ({a}) and {b0:.3f} ({b}), {b0 - a1:.3f} s, with no switch going on")
+            findings.append(
+                f"nobody was active between {a1:.3f} ({a}) and {b0:.3f} ({b}), {b0 - a1:.3f} s, with no switch going on"
+            )
         nobody.append({"from": a, "to": b, "ms": round((b0 - a1) * 1000)})
     if samples and all_spells:
         start, end = min(s[1] for s in samples), max(s[2] for s in samples)
-        for t0, t1, when in ((start, all_spells[0][1], "at the beginning"), (all_spells[-1][2], end, "at the end")):
+        for t0, t1, when in (
+            (start, all_spells[0][1], "at the beginning"),
+            (all_spells[-1][2], end, "at the end"),
+        ):
             # The last question may still be out, and a sample is taken only so often.
-            if t1 - t0 > 2 * SLACK_S and not any(w0 - SLACK_S <= t0 and t1 <= w1 + SLACK_S for w0, w1 in switching):
+            if t1 - t0 > 2 * SLACK_S and not any(
+                w0 - SLACK_S <= t0 and t1 <= w1 + SLACK_S for w0, w1 in switching
+            ):
                 findings.append(f"nobody was active for {t1 - t0:.3f} s {when}")
     else:
         findings.append("no node was ever seen active")
@@ -99,8 +108,12 @@ def judge(samples, switching=()):
         holes = [b - a for a, b in zip(times, times[1:])]
         if holes and max(holes) > 3:
             findings.append(f"{node} was not sampled for {max(holes):.1f} s: this proves nothing")
-    return findings, {"samples": len(samples), "order": order, "nobody": nobody,
-                      "active": {n: sum(1 for s in samples if s[0] == n and s[3] == 200) for n in sorted(nodes)}}
+    return findings, {
+        "samples": len(samples),
+        "order": order,
+        "nobody": nobody,
+        "active": {n: sum(1 for s in samples if s[0] == n and s[3] == 200) for n in sorted(nodes)},
+    }
 
 
 def main():

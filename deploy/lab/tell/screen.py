@@ -16,7 +16,9 @@ class Screen:
     def __init__(self, out=sys.stdout):
         self.out, self.tty = out, out.isatty()
         color = self.tty and not os.environ.get("NO_COLOR")
-        self.green, self.red, self.dim, self.off = ("\x1b[32m", "\x1b[31m", "\x1b[2m", "\x1b[0m") if color else ("",) * 4
+        self.green, self.red, self.dim, self.off = (
+            ("\x1b[32m", "\x1b[31m", "\x1b[2m", "\x1b[0m") if color else ("",) * 4
+        )
         self.shown = self.said = ""
         self.said_at = time.time()
 
@@ -37,7 +39,7 @@ class Screen:
     def progress(self, text):
         """On a terminal one line that changes; elsewhere a line when the text changes and at least 5 s have passed."""
         if self.tty:
-            text = text[:os.get_terminal_size(self.out.fileno()).columns - 9]
+            text = text[: os.get_terminal_size(self.out.fileno()).columns - 9]
             self.out.write(f"\r\x1b[K     {self.dim}… {text}{self.off}")
             self.out.flush()
             self.shown = text
