@@ -2,7 +2,7 @@
  *
  * Heartbeats go to all of them; orders come from any of them (the agent judges epochs, not senders). A link that fails is
  * dialled again with a growing pause. What could not be sent is dropped: the next heartbeat says it all. Refusals ride in
- * heartbeats once; the caller keeps them while no link is up.. */
+ * heartbeats once; the caller keeps them while no link is up. */
 #ifndef GEMEL_NODE_LINK_H
 #define GEMEL_NODE_LINK_H
 
