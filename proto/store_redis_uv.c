@@ -252,12 +252,30 @@ static unsigned word_index(struct slice word, const char *(*name)(unsigned), uns
     return n;
 }
 
-static const char *status_word(unsigned i) { return store_status_name(i); }
-static const char *conflict_word(unsigned i) { return store_conflict_name(i); }
-static const char *egress_word(unsigned i) { return store_egress_name(i); }
-static const char *kind_word(unsigned i) { return store_op_kind_name(i); }
-static const char *step_word(unsigned i) { return store_step_name(i); }
-static const char *reported_word(unsigned i) { return store_reported_name(i); }
+static const char *status_word(unsigned i)
+{
+    return store_status_name(i);
+}
+static const char *conflict_word(unsigned i)
+{
+    return store_conflict_name(i);
+}
+static const char *egress_word(unsigned i)
+{
+    return store_egress_name(i);
+}
+static const char *kind_word(unsigned i)
+{
+    return store_op_kind_name(i);
+}
+static const char *step_word(unsigned i)
+{
+    return store_step_name(i);
+}
+static const char *reported_word(unsigned i)
+{
+    return store_reported_name(i);
+}
 
 static void read_egress(const struct cluster_conf *c, const struct redisReply *t, struct store_egress *out)
 {
@@ -340,7 +358,8 @@ static uint64_t stream_id(struct slice s)
 {
     struct slice ms;
     uint64_t a = 0, b = 0;
-    if (!slice_cut(&s, '-', &ms) || slice_u64(ms, UINT64_MAX >> 16, &a) || slice_u64(s, UINT64_MAX, &b)) return 0;
+    if (!slice_cut(&s, '-', &ms) || slice_u64(ms, UINT64_MAX >> 16, &a) || slice_u64(s, UINT64_MAX, &b))
+        return 0;
     return a << 12 | (b & 0xfff);
 }
 
@@ -363,7 +382,9 @@ static void read_evidence(const struct cluster_conf *c, const struct redisReply 
 static void read_view(const struct cluster_conf *c, const struct redisReply *t, const struct store_reply *r,
                       struct store_view *v)
 {
-    *v = (struct store_view){ .epoch = u64_of(t, "epoch"), .term = r->term, .egress = r->egress, .lease = r->lease };
+    *v = (struct store_view){
+        .epoch = u64_of(t, "epoch"), .term = r->term, .egress = r->egress, .lease = r->lease
+    };
     v->leader = id_of(t, "leader");
     read_op(c, redis_reply_field(t, SLICE("op")), &v->op);
     const struct redisReply *beats = redis_reply_field(t, SLICE("beats"));
@@ -375,7 +396,8 @@ static void read_view(const struct cluster_conf *c, const struct redisReply *t, 
     v->controls.pin_until_wall_ms = u64_of(controls, "pin_until");
     copy_text(controls, "by", v->controls.by, sizeof v->controls.by);
     const struct redisReply *quarantine = redis_reply_field(t, SLICE("quarantine"));
-    for (uint8_t i = 0; i < c->identities.n; i++) v->quarantined_wall_ms[i] = u64_of(quarantine, store_identity_name(c, i));
+    for (uint8_t i = 0; i < c->identities.n; i++)
+        v->quarantined_wall_ms[i] = u64_of(quarantine, store_identity_name(c, i));
     const struct redisReply *autos = redis_reply_field(t, SLICE("auto"));
     for (size_t i = 0; i < STORE_AUTO_MAX; i++) {
         int64_t ms = 0;
@@ -391,7 +413,11 @@ static bool read_reply(const struct cluster_conf *c, enum store_req_kind kind, c
     unsigned status = word_index(text_of(t, "status"), status_word, STORE_UNKNOWN);
     unsigned conflict = word_index(text_of(t, "conflict"), conflict_word, STORE_C_STATE + 1);
     if (status >= STORE_UNKNOWN || conflict > STORE_C_STATE) return false;
-    *r = (struct store_reply){ .kind = kind, .status = status, .conflict = conflict, .run = id_of(t, "run"), .term = u64_of(t, "term") };
+    *r = (struct store_reply){ .kind = kind,
+                               .status = status,
+                               .conflict = conflict,
+                               .run = id_of(t, "run"),
+                               .term = u64_of(t, "term") };
     read_egress(c, redis_reply_field(t, SLICE("egress")), &r->egress);
     read_lease(c, redis_reply_field(t, SLICE("lease")), &r->lease);
     if (kind == STORE_READ && status == STORE_OK) {
@@ -411,8 +437,8 @@ static void answered(void *owner, enum err err, const struct redisReply *reply, 
         r = (struct store_reply){ .kind = op->kind, .status = STORE_UNKNOWN };
     }
     if (err && err != ERR_RETRY && err != ERR_TIMEOUT && err != ERR_UNKNOWN)
-        log_warn(op->store->env->log, "store.error", kv_cstr("request", store_req_name(op->kind)), kv_err("err", err),
-                 kv_cstr("word", word), kv_slice("text", redis_reply_text(reply)));
+        log_warn(op->store->env->log, "store.error", kv_cstr("request", store_req_name(op->kind)),
+                 kv_err("err", err), kv_cstr("word", word), kv_slice("text", redis_reply_text(reply)));
     store_done_fn *done = op->done;
     void *whose = op->owner;
     free(op);
@@ -453,20 +479,21 @@ static void history_answered(void *owner, enum err err, const struct redisReply 
     done(whose, err, lines, n);
 }
 
-struct store_op *store_redis_history(struct store_redis *s, unsigned n, uint32_t limit_ms, store_history_fn *done,
-                                     void *owner)
+struct store_op *store_redis_history(struct store_redis *s, unsigned n, uint32_t limit_ms,
+                                     store_history_fn *done, void *owner)
 {
     struct store_op *op = xzalloc(sizeof *op);
     *op = (struct store_op){ .store = s, .history_done = done, .owner = owner };
     char key[sizeof s->prefix + 8], from[24];
     snprintf(key, sizeof key, "%shistory", s->prefix);
     snprintf(from, sizeof from, "-%u", MAX(MIN(n, (unsigned)HISTORY_MAX), 1u));
-    op->redis = redis_call(s->redis, limit_ms, history_answered, op, SLICE("LRANGE"), slice_of(key), slice_of(from),
-                           SLICE("-1"));
+    op->redis = redis_call(s->redis, limit_ms, history_answered, op, SLICE("LRANGE"), slice_of(key),
+                           slice_of(from), SLICE("-1"));
     return op;
 }
 
-struct store_redis *store_redis_create(const struct env *env, struct redis *redis, const struct store_redis_conf *conf)
+struct store_redis *store_redis_create(const struct env *env, struct redis *redis,
+                                       const struct store_redis_conf *conf)
 {
     struct store_redis *s = xzalloc(sizeof *s);
     *s = (struct store_redis){ .env = env, .redis = redis, .conf = conf };

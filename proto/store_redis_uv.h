@@ -18,8 +18,10 @@ struct store_redis_conf { /* borrowed while the client lives */
     uint64_t coord_lease_ms, evidence_keep_ms;
 };
 
-struct store_redis *store_redis_create(const struct env *env, struct redis *redis, const struct store_redis_conf *conf);
-void store_redis_destroy(struct store_redis *s); /* its operations were cancelled before; the redis client is the caller's */
+struct store_redis *store_redis_create(const struct env *env, struct redis *redis,
+                                       const struct store_redis_conf *conf);
+void store_redis_destroy(
+    struct store_redis *s); /* its operations were cancelled before; the redis client is the caller's */
 
 /* Runs once, from the loop. `reply` is borrowed; `word` says why when the status is UNKNOWN ("deadline", "readonly"…). */
 typedef void store_done_fn(void *owner, const struct store_reply *reply, const char *word);
@@ -29,8 +31,8 @@ void store_redis_cancel(struct store_op **op); /* what was sent was sent; safe o
 
 /* The last `n` lines of history, oldest first, each one JSON object as the script wrote it. */
 typedef void store_history_fn(void *owner, enum err err, const struct slice *lines, size_t n);
-struct store_op *store_redis_history(struct store_redis *s, unsigned n, uint32_t limit_ms, store_history_fn *done,
-                                     void *owner);
+struct store_op *store_redis_history(struct store_redis *s, unsigned n, uint32_t limit_ms,
+                                     store_history_fn *done, void *owner);
 
 /* Index of an identity's name: STORE_NONE for "", STORE_FOREIGN for one that the configuration does not have. */
 uint8_t store_identity_index(const struct cluster_conf *c, struct slice name);
