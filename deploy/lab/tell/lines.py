@@ -161,6 +161,8 @@ class Story:
         """From any state a healthy lab can be in to the beginning: edge1 sends, nothing is listed."""
         if not self.lab.is_up():
             raise LabError("the lab is not up: deploy/lab/run up")
+        if not os.path.exists(self.lab.path("bin", "gemelctl")):
+            raise LabError("the lab runs without Gemel: build it, then deploy/lab/run up")
         for node in self.lab.nodes:
             self.lab.run("delist", self.lab.public(node))
         self.start_sampler_when_quiet()
