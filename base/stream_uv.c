@@ -444,7 +444,7 @@ void stream_sync_reading(struct stream *s)
     if (s->state == STREAM_CLOSED) return;
     bool handshake = s->tls && !s->secured;
     bool want = s->state == STREAM_FINISHING ? s->shutting && !s->peer_ended
-                                             : s->ev && !s->peer_ended && !s->dial &&
+                                             : s->ev && !s->peer_ended && !s->connecting &&
                                                    (!s->paused || handshake) && buf_len(&s->held) == 0;
     if (want == s->reading) return;
     s->reading = want;

@@ -20,6 +20,7 @@ struct tls_conn {
     bool verifies;
     char wanted[256];
     char peer_name[256];
+    char refused_name[256];
     char detail[320];
 };
 
@@ -59,56 +60,6 @@ BIO_METHOD *tls_conn_bio_method(void)
     ASSERT(m && BIO_meth_set_read(m, bio_read) && BIO_meth_set_write(m, bio_write) &&
            BIO_meth_set_ctrl(m, bio_ctrl));
     return m;
-}
-
-/* SNI holds names only (RFC 6066 3); an address is checked against the certificate's addresses. */
-static bool set_peer(struct tls_conn *c, const char *name)
-{
-    struct addr ip;
-    bool is_ip = addr_parse(slice_of(name), &ip) == ERR_OK;
-    if (!is_ip && SSL_set_tlsext_host_name(c->ssl, name) != 1) return false;
-    if (!c->verifies) return true;
-    X509_VERIFY_PARAM *param = SSL_get0_param(c->ssl);
-    if (is_ip) return X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1;
-    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    return X509_VERIFY_PARAM_set1_host(param, name, 0) == 1;
-}
-
-struct tls_conn *tls_conn_create(BIO_METHOD *method, struct tls_context *t, bool server, const char *name,
-                                 struct buf *out, const char **detail)
-{
-    ERR_clear_error();
-    struct tls_conn *c = xzalloc(sizeof *c);
-    c->out = out;
-    c->verifies = tls_context_verifies(t);
-    c->ssl = tls_context_ssl(t, server);
-    BIO *bio = BIO_new(method);
-    bool ok = c->ssl && bio;
-    if (ok) {
-        BIO_set_data(bio, c);
-        BIO_set_init(bio, 1);
-        SSL_set_bio(c->ssl, bio, bio);
-        bio = NULL; /* now the SSL's */
-        if (server)
-            SSL_set_accept_state(c->ssl);
-        else
-            SSL_set_connect_state(c->ssl);
-        if (!server && name) ok = slice_cstr(slice_of(name), c->wanted, sizeof c->wanted) == ERR_OK;
-        if (ok && c->wanted[0]) ok = set_peer(c, c->wanted);
-    }
-    if (ok) return c;
-    BIO_free(bio);
-    tls_conn_destroy(c);
-    *detail = "OpenSSL cannot start a handshake with this name";
-    ERR_clear_error();
-    return NULL;
-}
-
-void tls_conn_destroy(struct tls_conn *c)
-{
-    if (!c) return;
-    SSL_free(c->ssl);
-    free(c);
 }
 
 /* The first dNSName, else the common name; a name with a NUL inside is no name. */
@@ -151,14 +102,21 @@ static bool is_certificate_alert(int reason)
     }
 }
 
+/* The session never gets a certificate that was refused: its name is taken while it is looked at. */
+static int on_verify(int ok, X509_STORE_CTX *store)
+{
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    struct tls_conn *c = SSL_get_app_data(ssl);
+    X509 *leaf = X509_STORE_CTX_get0_cert(store);
+    if (!ok && leaf) name_of(leaf, c->refused_name, sizeof c->refused_name);
+    return ok;
+}
+
 static void explain_verify(struct tls_conn *c, long verdict)
 {
-    X509 *cert = SSL_get1_peer_certificate(c->ssl);
-    char name[256] = "";
-    if (cert) name_of(cert, name, sizeof name);
-    X509_free(cert);
-    snprintf(c->detail, sizeof c->detail, "certificate of %.60s%s%.80s: %s", name[0] ? name : "the peer",
-             c->wanted[0] ? ", wanted " : "", c->wanted, X509_verify_cert_error_string(verdict));
+    snprintf(c->detail, sizeof c->detail, "certificate of %.80s%s%.80s: %s",
+             c->refused_name[0] ? c->refused_name : "the peer", c->wanted[0] ? ", wanted " : "", c->wanted,
+             X509_verify_cert_error_string(verdict));
 }
 
 static enum err failed(struct tls_conn *c, int ret)
@@ -179,6 +137,58 @@ static enum err failed(struct tls_conn *c, int ret)
     }
     snprintf(c->detail, sizeof c->detail, "%s", text ? text : "TLS failed");
     return none || theirs ? ERR_REFUSED : ERR_MALFORMED;
+}
+
+/* SNI holds names only (RFC 6066 3); an address is checked against the certificate's addresses. */
+static bool set_peer(struct tls_conn *c, const char *name)
+{
+    struct addr ip;
+    bool is_ip = addr_parse(slice_of(name), &ip) == ERR_OK;
+    if (!is_ip && SSL_set_tlsext_host_name(c->ssl, name) != 1) return false;
+    if (!c->verifies) return true;
+    X509_VERIFY_PARAM *param = SSL_get0_param(c->ssl);
+    if (is_ip) return X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1;
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return X509_VERIFY_PARAM_set1_host(param, name, 0) == 1;
+}
+
+struct tls_conn *tls_conn_create(BIO_METHOD *method, struct tls_context *t, bool server, const char *name,
+                                 struct buf *out, const char **detail)
+{
+    ERR_clear_error();
+    struct tls_conn *c = xzalloc(sizeof *c);
+    c->out = out;
+    c->verifies = tls_context_verifies(t);
+    c->ssl = tls_context_ssl(t, server);
+    BIO *bio = BIO_new(method);
+    bool ok = c->ssl && bio;
+    if (ok) {
+        BIO_set_data(bio, c);
+        BIO_set_init(bio, 1);
+        SSL_set_bio(c->ssl, bio, bio);
+        SSL_set_app_data(c->ssl, c);
+        SSL_set_verify(c->ssl, SSL_get_verify_mode(c->ssl), on_verify);
+        bio = NULL; /* now the SSL's */
+        if (server)
+            SSL_set_accept_state(c->ssl);
+        else
+            SSL_set_connect_state(c->ssl);
+        if (!server && name) ok = slice_cstr(slice_of(name), c->wanted, sizeof c->wanted) == ERR_OK;
+        if (ok && c->wanted[0]) ok = set_peer(c, c->wanted);
+    }
+    if (ok) return c;
+    BIO_free(bio);
+    tls_conn_destroy(c);
+    *detail = "OpenSSL cannot start a handshake with this name";
+    ERR_clear_error();
+    return NULL;
+}
+
+void tls_conn_destroy(struct tls_conn *c)
+{
+    if (!c) return;
+    SSL_free(c->ssl);
+    free(c);
 }
 
 static bool wants_more(struct tls_conn *c, int ret)
