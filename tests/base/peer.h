@@ -44,11 +44,12 @@ void pair_dial(struct pair *p, struct dial_conf conf);     /* `to` left empty: t
 void pair_connect(struct pair *p);                         /* both, clear, and waits for both ends */
 
 /* Turns the loop until the condition holds; the test fails after WAIT_MS. */
-#define RUN_UNTIL(l, cond)                                                      \
-    do {                                                                        \
-        uint64_t give_up_ = clock_boot_ms(NULL) + WAIT_MS;                      \
-        while (!(cond) && clock_boot_ms(NULL) < give_up_) loop_run_for((l), 2); \
-        if (!(cond)) fail_msg("never came true: %s", #cond);                    \
+#define RUN_UNTIL(l, cond)                                                                \
+    do {                                                                                  \
+        uint64_t give_up_ = clock_boot_ms(NULL) + WAIT_MS;                                \
+        bool true_ = false;                                                               \
+        while (!(true_ = (cond)) && clock_boot_ms(NULL) < give_up_) loop_run_for((l), 2); \
+        if (!true_) fail_msg("never came true: %s", #cond);                               \
     } while (0)
 
 #endif
