@@ -19,6 +19,7 @@ struct publish_wanted {
     struct slice cluster, active, digest; /* words of the marker; active "-": nobody sends */
     uint64_t epoch;                       /* to be published */
     uint64_t expected_epoch;              /* the newest one the caller knows to be published; 0: none */
+    uint32_t serial, expected_serial;     /* of the publication, likewise: newer is (epoch, serial) as a pair */
     const struct addr *senders;
     size_t n_senders;
     char all;                         /* '-', '~', '?' */

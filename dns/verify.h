@@ -51,6 +51,8 @@ struct verify_server {
     uint32_t serial;          /* 0: not seen */
     uint32_t spf_ttl_s;       /* the TTL it serves: exclusive mode waits for the greatest */
     uint64_t epoch;           /* in its marker; 0: none seen */
+    uint32_t pass;            /* identities for which SPF passes there, as bits in the order of `identity` */
+    bool no_policy;           /* the SPF name there has no SPF record, or several: whoever asks it gets an error */
     char words[VERIFY_WORDS_MAX];
 };
 

@@ -319,7 +319,7 @@ static void check_dns(struct opt_source *src, const struct cluster_conf *c)
         if (!*c->dns.tsig_name) opt_error(src, 0, "dns.tsig.name", "is missing; updates are always signed");
         if (!c->dns.tsig_secret_file)
             opt_error(src, 0, "dns.tsig.secret_file", "is missing; updates are always signed");
-        if (c->dns.tsig_algorithm == TSIG_SHA384)
+        if (c->dns.tsig_algorithm == TSIG_WORD_SHA384)
             opt_error(src, 0, "dns.tsig.algorithm",
                       "hmac-sha384 cannot be used: ldns 1.8 misspells its name and cannot sign with it; "
                       "expected hmac-sha256 or hmac-sha512");

@@ -40,7 +40,7 @@ struct blocklist_conf {
 enum publisher_kind { PUBLISHER_RFC2136, PUBLISHER_EXEC, PUBLISHER_FILE };
 enum spf_mode { SPF_OVERLAP, SPF_EXCLUSIVE };
 enum both_listed { BOTH_LISTED_STAY, BOTH_LISTED_LEAST_BAD, BOTH_LISTED_HOLD };
-enum tsig_algorithm { TSIG_SHA256, TSIG_SHA512, TSIG_SHA384 };
+enum tsig_word { TSIG_WORD_SHA256, TSIG_WORD_SHA512, TSIG_WORD_SHA384 }; /* hmac-…; dns/tsig.h does the work */
 
 struct cluster_conf {
     const char *cluster;
@@ -65,7 +65,7 @@ struct cluster_conf {
         const char *zone;   /* "gw.example.com": we own _spf and _egress below it */
         const char *mail_domain;
         const char *tsig_name, *tsig_secret_file;
-        int tsig_algorithm;        /* enum tsig_algorithm */
+        int tsig_algorithm;        /* enum tsig_word */
         const char *command;       /* exec */
         const char *path, *reload; /* file */
         uint64_t update_timeout_ms;
