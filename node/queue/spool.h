@@ -74,7 +74,7 @@ struct spool_ops {
     void (*op_cancel)(struct spool_op *op);
     enum err (*envelope)(struct spool *s, const struct queue_id *id, struct arena *a, struct envelope *out);
     enum err (*chunk)(struct spool *s, const struct queue_id *id, uint32_t index, struct buf *out);
-    bool (*transfer_seen)(struct spool *s, struct slice transfer);
+    enum err (*transfer_seen)(struct spool *s, struct slice transfer);
     enum err (*each)(struct spool *s, uint64_t from_wall_ms,
                      bool (*fn)(void *owner, const struct spool_item *it), void *owner);
     void (*stats)(struct spool *s, struct spool_stats *out);
@@ -167,12 +167,13 @@ static inline MUST_USE enum err spool_chunk(struct spool *s, const struct queue_
     return s->ops->chunk(s, id, index, out);
 }
 
-static inline bool spool_transfer_seen(struct spool *s, struct slice transfer)
+/* OK: seen. NOT_FOUND: certainly not, or forgotten since. RETRY: nobody can say now. */
+static inline MUST_USE enum err spool_transfer_seen(struct spool *s, struct slice transfer)
 {
     return s->ops->transfer_seen(s, transfer);
 }
 
-/* Calls fn for every message due at or after `from`, in due order, until it says false. fn may read, not write. */
+/* Calls fn for every message due at or after `from`, in due order, until it says false. fn may not call the spool. */
 static inline MUST_USE enum err spool_each(struct spool *s, uint64_t from_wall_ms,
                                            bool (*fn)(void *owner, const struct spool_item *it), void *owner)
 {

@@ -344,9 +344,9 @@ static enum err mem_chunk(struct spool *s, const struct queue_id *id, uint32_t i
                       slice_sub(buf_slice(&msg->body), (size_t)index * SPOOL_CHUNK_BYTES, SPOOL_CHUNK_BYTES));
 }
 
-static bool mem_transfer_seen(struct spool *s, struct slice transfer)
+static enum err mem_transfer_seen(struct spool *s, struct slice transfer)
 {
-    return map_get(&of(s)->transfers, transfer) != NULL;
+    return map_get(&of(s)->transfers, transfer) ? ERR_OK : ERR_NOT_FOUND;
 }
 
 static int by_due(const void *pa, const void *pb)

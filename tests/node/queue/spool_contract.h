@@ -223,11 +223,11 @@ TEST(a_transfer_id_is_recorded_with_its_message_and_refuses_a_second_one)
     struct world w;
     struct spool_with with = { .transfer = SLICE("m/0"), .transfer_until_wall_ms = UINT64_MAX };
     world_open(&w);
-    assert_false(spool_transfer_seen(w.s, SLICE("m/0")));
+    assert_int_equal(spool_transfer_seen(w.s, SLICE("m/0")), ERR_NOT_FOUND);
     assert_int_equal(store(&w, 1, 100000, &with), ERR_OK);
     world_reopen(&w);
-    assert_true(spool_transfer_seen(w.s, SLICE("m/0")));
-    assert_false(spool_transfer_seen(w.s, SLICE("m/1")));
+    assert_int_equal(spool_transfer_seen(w.s, SLICE("m/0")), ERR_OK);
+    assert_int_equal(spool_transfer_seen(w.s, SLICE("m/1")), ERR_NOT_FOUND);
     assert_int_equal(store(&w, 2, 100000, &with), ERR_CONFLICT);
     assert_false(has(&w, 2));
     assert_body(&w, 2, 0);
