@@ -16,7 +16,7 @@
 
 enum {
     SPOOL_CHUNK_BYTES = 64 * 1024, /* every chunk of a body but the last has exactly this */
-    SPOOL_WHY_MAX = 160,
+    SPOOL_WHY_MAX = 240,
 };
 
 struct spool;

@@ -24,6 +24,8 @@ enum {
 };
 static const uint64_t MAP_BYTES_DEFAULT = MIB(256);
 static const uint64_t MAP_BYTES_LIMIT = GIB(16384);
+/* The map may pass max_bytes by this: a remove needs pages before it frees some. Intake stops at max_bytes. */
+static const uint64_t MAP_BYTES_RESERVE = MIB(64);
 /* A file shorter than its last page by this much may be a crash's pages that were allocated and never written. */
 static const uint64_t SHORT_FILE_TOLERATED = MIB(1);
 
@@ -222,7 +224,7 @@ void spool_db_abort(struct spool_db *db)
 enum err spool_db_grow(struct spool_db *db)
 {
     ASSERT(!db->txn);
-    uint64_t want = MIN(db->map_bytes * 2, db->max_bytes);
+    uint64_t want = MIN(db->map_bytes * 2, db->max_bytes + MAP_BYTES_RESERVE);
     if (want <= db->map_bytes) {
         snprintf(db->error, sizeof db->error, "the spool has reached its limit of %" PRIu64 " MiB",
                  db->max_bytes / MIB(1));
@@ -470,17 +472,18 @@ static void measure(struct spool_db *db, MDB_txn *txn)
     uint64_t used = pages_used(db, txn), pages = info.me_last_pgno + 1;
     db->counts.file_bytes = pages * st.ms_psize;
     db->counts.disk_free_bytes = statvfs(db->dir, &vfs) == 0 ? (uint64_t)vfs.f_bavail * vfs.f_frsize : 0;
-    uint64_t left = MIN(db->counts.disk_free_bytes,
-                        db->max_bytes - MIN(db->max_bytes, db->counts.file_bytes));
-    db->counts.usable_bytes = left + (pages > used ? (pages - used) * st.ms_psize : 0);
+    uint64_t used_bytes = used * st.ms_psize;
+    uint64_t in_file = db->counts.file_bytes - MIN(db->counts.file_bytes, used_bytes);
+    db->counts.usable_bytes = MIN(db->max_bytes - MIN(db->max_bytes, used_bytes),
+                                  db->counts.disk_free_bytes + in_file);
 }
 
-void spool_db_measure(struct spool_db *db)
+void spool_db_measure(struct spool_db *db, bool oldest)
 {
     MDB_txn *txn;
     ASSERT(!db->txn);
     if (!db->env || mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn)) return;
-    for (int f = 0; f < FLOW_COUNT; f++) refresh_oldest(db, txn, (enum flow)f);
+    for (int f = 0; oldest && f < FLOW_COUNT; f++) refresh_oldest(db, txn, (enum flow)f);
     measure(db, txn);
     mdb_txn_abort(txn);
 }
@@ -499,7 +502,7 @@ enum err spool_db_probe(struct spool_db *db)
 
 static enum err say(char why[static SPOOL_WHY_MAX], enum err err, const char *dir, const char *text)
 {
-    snprintf(why, SPOOL_WHY_MAX, "spool %s: %s", dir, text);
+    snprintf(why, SPOOL_WHY_MAX, "spool %.120s: %.100s", dir, text);
     return err;
 }
 
@@ -598,7 +601,7 @@ static enum err check_length(struct spool_db *db, char why[static SPOOL_WHY_MAX]
 /* From LMDB's words to ours. */
 static enum err open_failed(const struct spool_db *db, int rc, char why[static SPOOL_WHY_MAX])
 {
-    char text[SPOOL_WHY_MAX];
+    char text[100];
     bool damaged = rc == MDB_INVALID || rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND ||
                    rc == MDB_INCOMPATIBLE || rc == MDB_BAD_DBI || rc == MDB_PANIC;
     snprintf(text, sizeof text, "%s%s", damaged ? "damaged: " : "", mdb_strerror(rc));

@@ -18,7 +18,7 @@ struct spool_reader;
 struct spool_db_conf {
     const char *dir;    /* exists; ours alone (a lock file keeps a second process out) */
     uint64_t map_bytes; /* to begin with; 0: 256 MiB. Grows by doubling */
-    uint64_t max_bytes; /* of the file; 0: what the disk holds */
+    uint64_t max_bytes; /* of what is in use; 0: what the disk holds */
 };
 
 /* Makes the tables, sweeps what a crash left half done. MALFORMED: damaged or no spool; REFUSED: a newer format;
@@ -66,13 +66,13 @@ struct spool_db_counts {
     uint64_t messages[FLOW_COUNT], bytes[FLOW_COUNT], oldest_arrival_wall_ms[FLOW_COUNT];
     uint64_t transfers;
     uint64_t file_bytes;   /* of the map in use */
-    uint64_t usable_bytes; /* free pages inside the file and free space of its disk */
+    uint64_t usable_bytes; /* up to max_bytes: free pages inside the file and free space of its disk */
     uint64_t disk_free_bytes;
 };
 /* As of the last commit; borrowed. */
 const struct spool_db_counts *spool_db_counts(const struct spool_db *db);
-/* Brings the oldest and the disk's part of the counts up to date: once a second is often enough. */
-void spool_db_measure(struct spool_db *db);
+/* Brings the disk's part of the counts up to date: cheap. `oldest` too: may walk far, once a second is enough. */
+void spool_db_measure(struct spool_db *db, bool oldest);
 
 /* ---- read: each reader on its own thread ---- */
 

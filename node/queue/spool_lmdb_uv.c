@@ -111,7 +111,8 @@ struct handle {
 
 struct spool_lmdb {
     struct spool_db *db;
-    struct log log;
+    struct log log_copy;
+    const struct log *log; /* NULL: silent */
     uint64_t min_free_bytes;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -413,13 +414,24 @@ static void take_batch(struct spool_lmdb *l, struct list *batch) /* under the lo
     }
 }
 
-static void update_accepting(struct spool_lmdb *l, const char *why) /* under the lock */
+static void set_accepting(struct spool_lmdb *l, bool accepting, const char *why) /* under the lock */
 {
-    bool accepting = !l->failing && !l->low;
-    if (l->stats.accepting && !accepting) log_error(&l->log, "spool.intake_stopped", kv_cstr("why", why));
-    if (!l->stats.accepting && accepting) log_info(&l->log, "spool.intake_resumed");
+    if (l->stats.accepting && !accepting) log_error(l->log, "spool.intake_stopped", kv_cstr("why", why));
+    if (!l->stats.accepting && accepting) log_info(l->log, "spool.intake_resumed");
     l->stats.accepting = accepting;
     snprintf(l->stats.why, sizeof l->stats.why, "%s", accepting ? "" : why);
+}
+
+/* Stops intake while updates and removes still have room; starts it again with half as much more. */
+static void judge_room(struct spool_lmdb *l) /* under the lock */
+{
+    char why[SPOOL_WHY_MAX];
+    uint64_t usable = spool_db_counts(l->db)->usable_bytes;
+    uint64_t mark = l->low ? l->min_free_bytes + l->min_free_bytes / 2 : l->min_free_bytes;
+    l->low = usable < mark;
+    snprintf(why, sizeof why, "%" PRIu64 " KiB left for the spool, intake needs %" PRIu64, usable / KIB(1),
+             mark / KIB(1));
+    set_accepting(l, !l->low, why);
 }
 
 static void publish(struct spool_lmdb *l) /* under the lock */
@@ -432,12 +444,14 @@ static void publish(struct spool_lmdb *l) /* under the lock */
     }
     l->stats.disk_bytes = c->file_bytes;
     l->stats.disk_free_bytes = c->disk_free_bytes;
+    if (!l->failing) judge_room(l);
 }
 
 static void batch_done(struct spool_lmdb *l, struct list *batch) /* under the lock */
 {
     l->failing = false;
     l->stats.commits++;
+    publish(l); /* before anybody is told: who asks then finds it counted */
     while (!list_empty(batch)) {
         l->stats.committed_ops++;
         give_back(l, CONTAINER_OF(batch->next, struct spool_op, link));
@@ -447,7 +461,6 @@ static void batch_done(struct spool_lmdb *l, struct list *batch) /* under the lo
         struct handle *h = CONTAINER_OF(it, struct handle, link);
         if (h->want_room && l->queue_bytes <= QUEUE_LOW_BYTES) wake(h);
     }
-    publish(l);
 }
 
 static void list_prepend(struct list *head, struct list *it)
@@ -473,7 +486,7 @@ static void batch_failed(struct spool_lmdb *l, struct list *batch) /* under the 
         }
     }
     while (!list_empty(&told)) give_back(l, CONTAINER_OF(told.next, struct spool_op, link));
-    update_accepting(l, spool_db_error(l->db));
+    set_accepting(l, false, spool_db_error(l->db));
 }
 
 static uint64_t now_ms(void)
@@ -509,6 +522,7 @@ static void work(struct spool_lmdb *l, bool probe) /* under the lock */
     if (list_empty(&batch) && !probe) return;
     pthread_mutex_unlock(&l->lock);
     enum err err = write_batch(l->db, &batch, probe);
+    spool_db_measure(l->db, false);
     pthread_mutex_lock(&l->lock);
     if (err)
         batch_failed(l, &batch);
@@ -519,21 +533,14 @@ static void work(struct spool_lmdb *l, bool probe) /* under the lock */
 static void housekeeping(struct spool_lmdb *l) /* under the lock */
 {
     pthread_mutex_unlock(&l->lock);
-    spool_db_measure(l->db);
+    spool_db_measure(l->db, true);
     bool expire = spool_db_counts(l->db)->transfers > 0 && !l->failing;
     if (expire && spool_db_begin(l->db) == ERR_OK) {
         if (spool_db_expire_transfers(l->db, clock_wall_ms(NULL), EXPIRE_STEPS) || spool_db_commit(l->db))
             spool_db_abort(l->db); /* the next round tries again */
     }
-    uint64_t usable = spool_db_counts(l->db)->usable_bytes;
     pthread_mutex_lock(&l->lock);
-    uint64_t mark = l->low ? l->min_free_bytes + l->min_free_bytes / 2 : l->min_free_bytes;
-    char why[SPOOL_WHY_MAX];
-    l->low = usable < mark;
-    snprintf(why, sizeof why, "%" PRIu64 " MiB left on the disk of the spool, intake needs %" PRIu64,
-             usable / MIB(1), mark / MIB(1));
     publish(l);
-    if (!l->failing) update_accepting(l, why);
 }
 
 static void *writer(void *arg)
@@ -553,10 +560,8 @@ static void *writer(void *arg)
         } else if (!l->failing && list_empty(&l->queue)) {
             wait_until(l, tidy_at);
         } else {
-            bool was_failing = l->failing;
-            work(l, was_failing);
+            work(l, l->failing);
             if (l->failing) retry_at = now_ms() + RETRY_MS;
-            if (was_failing && !l->failing) update_accepting(l, "little space left");
         }
     }
     pthread_mutex_unlock(&l->lock);
@@ -824,7 +829,7 @@ void spool_lmdb_detach(struct spool *s)
 static enum err make_dir(const char *dir, char why[static SPOOL_WHY_MAX])
 {
     if (mkdir(dir, 0700) == 0 || errno == EEXIST) return ERR_OK;
-    snprintf(why, SPOOL_WHY_MAX, "spool %s: %s", dir, strerror(errno));
+    snprintf(why, SPOOL_WHY_MAX, "spool %.120s: %.100s", dir, strerror(errno));
     return ERR_REFUSED;
 }
 
@@ -841,7 +846,8 @@ enum err spool_lmdb_open(const struct spool_lmdb_conf *conf, const struct log *l
     if (err) return err;
     struct spool_lmdb *l = xzalloc(sizeof *l);
     l->db = db;
-    if (log) l->log = *log;
+    if (log) l->log_copy = *log;
+    l->log = log ? &l->log_copy : NULL;
     l->min_free_bytes = conf->min_free_bytes ? conf->min_free_bytes : MIN_FREE_DEFAULT;
     list_init(&l->queue);
     list_init(&l->handles);
