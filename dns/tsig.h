@@ -38,7 +38,7 @@ MUST_USE enum err tsig_sign(struct buf *message, const struct tsig_key *k, uint6
 enum tsig_check { TSIG_OK, TSIG_ABSENT, TSIG_MALFORMED, TSIG_WRONG_KEY, TSIG_WRONG_MAC, TSIG_WRONG_TIME };
 
 /* Checks the answer to a message signed with `k` whose MAC was `asked`. *error is the TSIG error field (16 BADSIG,
- * 17 BADKEY, 18 BADTIME), also when the answer is not signed because of it; 0 without a TSIG. *server_s is the server's
+ * 17 BADKEY, 18 BADTIME), also when the answer is not signed because of it (then TSIG_ABSENT); 0 without a TSIG. *server_s is the server's
  * clock for BADTIME, else the time signed. */
 enum tsig_check tsig_check(struct slice answer, const struct tsig_key *k, const struct tsig_mac *asked,
                            uint64_t now_s, uint16_t *error, uint64_t *server_s);
