@@ -12,7 +12,7 @@
 
 #include "base/buf.h"
 
-enum { EGRESS_WORD_MAX = 63, EGRESS_RECORD_BYTES_MAX = 255 };
+enum { EGRESS_WORD_MAX = 63, EGRESS_RECORD_BYTES_MAX = 270 };
 
 struct egress_record {
     char cluster[EGRESS_WORD_MAX + 1];
