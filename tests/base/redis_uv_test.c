@@ -4,88 +4,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/disk.h"
 #include "base/tls_uv.h"
 #include "tests/base/peer.h"
 #include "tests/certs.h"
+#include "tests/redis_server.h"
 #include "tests/test.h"
-
-/* ---- a real server ---- */
-
-struct server {
-    char *folder;
-    char conf[128];
-    struct addr addr;
-    pid_t pid;
-};
-
-static uint16_t free_port(void)
-{
-    struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t n = sizeof in;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(fd, (void *)&in, sizeof in), 0);
-    getsockname(fd, (void *)&in, &n);
-    close(fd);
-    return ntohs(in.sin_port);
-}
-
-static void server_start(struct server *s)
-{
-    s->pid = fork();
-    if (s->pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (!freopen("/dev/null", "w", stdout)) _exit(126);
-        execlp("redis-server", "redis-server", s->conf, (char *)NULL);
-        _exit(127);
-    }
-    struct sockaddr_storage ss;
-    socklen_t n = addr_to_sockaddr(&s->addr, &ss);
-    for (int i = 0; i < 1000; i++) {
-        int fd = socket(AF_INET, SOCK_STREAM, 0);
-        int rc = connect(fd, (void *)&ss, n);
-        close(fd);
-        if (rc == 0) return;
-        usleep(10000);
-    }
-    fail_msg("redis-server does not start");
-}
-
-static void server_kill(struct server *s, int signo)
-{
-    if (s->pid <= 0) return;
-    kill(s->pid, signo);
-    if (signo == SIGKILL || signo == SIGTERM) {
-        waitpid(s->pid, NULL, 0);
-        s->pid = 0;
-    }
-}
-
-static void server_init(struct server *s, const char *extra)
-{
-    *s = (struct server){ .folder = test_folder() };
-    assert_int_equal(addr_parse(SLICE("127.0.0.1"), &s->addr), ERR_OK);
-    s->addr.port = free_port();
-    snprintf(s->conf, sizeof s->conf, "%s/redis.conf", s->folder);
-    bool tls = strstr(extra, "tls-cert-file") != NULL;
-    FILE *f = fopen(s->conf, "w");
-    fprintf(f, "bind 127.0.0.1\nport %u\n%s %u\ndir %s\nsave \"\"\n%s\n", tls ? 0 : s->addr.port,
-            tls ? "tls-port" : "# tls-port", s->addr.port, s->folder, extra);
-    fclose(f);
-    server_start(s);
-}
-
-static void server_deinit(struct server *s)
-{
-    server_kill(s, SIGKILL);
-    test_folder_remove(s->folder);
-    free(s->folder);
-}
 
 /* ---- what a caller sees ---- */
 
@@ -160,10 +87,10 @@ static void client_deinit(struct client *c)
 
 TEST(commands_are_answered_in_order_and_values_come_as_they_are)
 {
-    struct server s;
+    struct redis_server s;
     struct client c;
     struct answer a = { 0 };
-    server_init(&s, "");
+    redis_server_init(&s, "");
     client_init(&c, (struct redis_conf){ .client_name = "tester" }, &s.addr);
     /* Not up yet: waits for the connection. */
     ASK(&c, &a, 3000, SLICE("SET"), SLICE("key with space"), slice_from("a\0b\r\n", 5));
@@ -193,19 +120,19 @@ TEST(commands_are_answered_in_order_and_values_come_as_they_are)
     assert_int_equal(a.err, ERR_MALFORMED);
     assert_string_equal(a.word, "wrongtype");
     client_deinit(&c);
-    server_deinit(&s);
+    redis_server_deinit(&s);
 }
 
 TEST(a_script_the_server_forgot_is_sent_again_once)
 {
-    struct server s;
+    struct redis_server s;
     struct client c;
     struct answer a = { 0 };
     struct redis_script script, broken;
     redis_script_init(&script, "add", "return redis.call('INCRBY', KEYS[1], ARGV[1])");
     redis_script_init(&broken, "broken", "return redis.call('GET')");
     assert_string_equal(script.sha1, "8cd00688c05c46bde4a2e60658ef20a2e5c0b248");
-    server_init(&s, "");
+    redis_server_init(&s, "");
     client_init(&c, (struct redis_conf){ 0 }, &s.addr);
     const struct slice key = SLICE_INIT("k"), five = SLICE_INIT("5");
     for (int i = 1; i <= 3; i++) {
@@ -224,14 +151,14 @@ TEST(a_script_the_server_forgot_is_sent_again_once)
     assert_int_equal(a.err, ERR_REFUSED);
     assert_string_equal(a.word, "err");
     client_deinit(&c);
-    server_deinit(&s);
+    redis_server_deinit(&s);
 }
 
 TEST(users_passwords_and_permissions_have_their_words)
 {
-    struct server s;
+    struct redis_server s;
     struct answer a = { 0 };
-    server_init(&s, "user default off\nuser gemel on >secret ~k* +@all -flushall\n"
+    redis_server_init(&s, "user default off\nuser gemel on >secret ~k* +@all -flushall\n"
                     "user mute on >secret ~* +get +auth\n");
     static const struct {
         const char *user, *password;
@@ -257,20 +184,20 @@ TEST(users_passwords_and_permissions_have_their_words)
         }
         client_deinit(&c);
     }
-    server_deinit(&s);
+    redis_server_deinit(&s);
 }
 
 TEST(a_server_that_dies_and_returns_is_found_again)
 {
-    struct server s;
+    struct redis_server s;
     struct client c;
     struct answer a = { 0 }, b = { 0 };
-    server_init(&s, "");
+    redis_server_init(&s, "");
     client_init(&c, (struct redis_conf){ .backoff_max_ms = 200 }, &s.addr);
     RUN_UNTIL(c.loop, c.seen.ups);
     a.op = redis_call(c.r, 5000, on_done, &a, SLICE("BLPOP"), SLICE("never"), SLICE("0"));
     loop_run_for(c.loop, 20);
-    server_kill(&s, SIGKILL);
+    redis_server_kill(&s, SIGKILL);
     RUN_UNTIL(c.loop, a.count);
     assert_int_equal(a.err, ERR_UNKNOWN); /* it was sent */
     assert_string_equal(a.word, "disconnected");
@@ -279,26 +206,26 @@ TEST(a_server_that_dies_and_returns_is_found_again)
     assert_int_equal(b.err, ERR_RETRY);
     assert_string_equal(b.word, "unavailable");
     RUN_UNTIL(c.loop, strstr(c.seen.why, "connect: connection refused"));
-    server_start(&s);
+    redis_server_start(&s);
     RUN_UNTIL(c.loop, c.seen.ups == 2);
     assert_int_equal(redis_generation(c.r), 2);
     ASK(&c, &b, 3000, SLICE("PING"));
     assert_int_equal(b.err, ERR_OK);
     client_deinit(&c);
-    server_deinit(&s);
+    redis_server_deinit(&s);
 }
 
 TEST(a_server_that_hangs_is_noticed_by_limits_and_pings)
 {
-    struct server s;
+    struct redis_server s;
     struct client c;
     struct answer a = { 0 }, quick = { 0 };
-    server_init(&s, "");
+    redis_server_init(&s, "");
     client_init(&c, (struct redis_conf){ .ping_ms = 300, .connect_limit_ms = 300 }, &s.addr);
     RUN_UNTIL(c.loop, c.seen.ups);
     loop_run_for(c.loop, 700); /* pings keep it up */
     assert_int_equal(c.seen.downs, 0);
-    server_kill(&s, SIGSTOP);
+    redis_server_kill(&s, SIGSTOP);
     uint64_t start = clock_boot_ms(NULL);
     a.op = redis_call(c.r, 100, on_done, &a, SLICE("INCR"), SLICE("n"));
     RUN_UNTIL(c.loop, a.count);
@@ -312,20 +239,20 @@ TEST(a_server_that_hangs_is_noticed_by_limits_and_pings)
     RUN_UNTIL(c.loop, quick.count);
     assert_true(quick.err == ERR_TIMEOUT || quick.err == ERR_RETRY);
     RUN_UNTIL(c.loop, strstr(c.seen.why, "no answer to AUTH or PING"));
-    server_kill(&s, SIGCONT);
+    redis_server_kill(&s, SIGCONT);
     RUN_UNTIL(c.loop, c.seen.ups == 2);
     ASK(&c, &a, 3000, SLICE("INCR"), SLICE("n"));
     assert_int_equal(a.n, 2); /* UNKNOWN meant what it says: the first one did happen */
     client_deinit(&c);
-    server_deinit(&s);
+    redis_server_deinit(&s);
 }
 
 TEST(a_late_answer_is_not_taken_for_that_of_another_command)
 {
-    struct server s;
+    struct redis_server s;
     struct client c;
     struct answer slow = { 0 }, next = { 0 }, cancelled = { 0 };
-    server_init(&s, "enable-debug-command yes");
+    redis_server_init(&s, "enable-debug-command yes");
     client_init(&c, (struct redis_conf){ 0 }, &s.addr);
     RUN_UNTIL(c.loop, c.seen.ups);
     slow.op = redis_call(c.r, 50, on_done, &slow, SLICE("DEBUG"), SLICE("SLEEP"), SLICE("0.2"));
@@ -339,7 +266,7 @@ TEST(a_late_answer_is_not_taken_for_that_of_another_command)
     assert_int_equal(cancelled.count, 0);
     assert_string_equal(next.text, "mine");
     client_deinit(&c);
-    server_deinit(&s);
+    redis_server_deinit(&s);
 }
 
 TEST(a_full_queue_refuses_at_once_and_a_cancel_makes_room)
@@ -347,7 +274,7 @@ TEST(a_full_queue_refuses_at_once_and_a_cancel_makes_room)
     struct client c;
     struct answer a[5] = { 0 };
     struct addr nobody;
-    assert_int_equal(addr_parse_port(SLICE("127.0.0.1"), free_port(), &nobody), ERR_OK);
+    assert_int_equal(addr_parse_port(SLICE("127.0.0.1"), test_free_port(), &nobody), ERR_OK);
     client_init(&c, (struct redis_conf){ .commands_max = 3, .queue_bytes_max = 1000 }, &nobody);
     for (int i = 0; i < 4; i++) a[i].op = redis_call(c.r, 60000, on_done, &a[i], SLICE("PING"));
     assert_int_equal(a[3].count, 0); /* never inside the call */
@@ -364,8 +291,8 @@ TEST(a_full_queue_refuses_at_once_and_a_cancel_makes_room)
 
 TEST(the_owner_may_reconnect_or_destroy_inside_a_completion)
 {
-    struct server s;
-    server_init(&s, "");
+    struct redis_server s;
+    redis_server_init(&s, "");
     for (int destroy = 0; destroy < 2; destroy++) {
         struct client c;
         struct answer a = { 0 }, b = { 0 };
@@ -386,18 +313,18 @@ TEST(the_owner_may_reconnect_or_destroy_inside_a_completion)
         }
         client_deinit(&c);
     }
-    server_deinit(&s);
+    redis_server_deinit(&s);
 }
 
 TEST(a_replica_is_left_for_the_next_address)
 {
-    struct server master, replica;
+    struct redis_server master, replica;
     struct client c;
     struct answer a = { 0 };
     char extra[64];
-    server_init(&master, "");
+    redis_server_init(&master, "");
     snprintf(extra, sizeof extra, "replicaof 127.0.0.1 %u", master.addr.port);
-    server_init(&replica, extra);
+    redis_server_init(&replica, extra);
     const struct addr both[] = { replica.addr, master.addr };
     client_init(&c, (struct redis_conf){ .servers = both, .n_servers = 2 }, NULL);
     ASK(&c, &a, 5000, SLICE("SET"), SLICE("k"), SLICE("v"));
@@ -410,20 +337,20 @@ TEST(a_replica_is_left_for_the_next_address)
     redis_server(c.r, &now);
     assert_int_equal(now.port, master.addr.port);
     client_deinit(&c);
-    server_deinit(&replica);
-    server_deinit(&master);
+    redis_server_deinit(&replica);
+    redis_server_deinit(&master);
 }
 
 TEST(redis_speaks_tls_and_its_name_is_checked)
 {
-    struct server s;
+    struct redis_server s;
     struct cert_files f;
     char *folder = test_folder(), extra[512];
     struct certs *ca = certs_create(folder, "ca");
     certs_issue(ca, "redis", "redis", "DNS:redis", 1, &f);
     snprintf(extra, sizeof extra, "tls-cert-file %s\ntls-key-file %s\ntls-ca-cert-file %s\n", f.cert, f.key,
              f.ca);
-    server_init(&s, extra);
+    redis_server_init(&s, extra);
     struct tls_context *tls = NULL;
     const struct tls_conf conf = {
         .ca_file = f.ca, .cert_file = f.cert, .key_file = f.key, .verify = TLS_VERIFY_PEER
@@ -438,7 +365,7 @@ TEST(redis_speaks_tls_and_its_name_is_checked)
             assert_string_equal(c.seen.why, "connect: certificate of redis, wanted other: hostname mismatch");
         client_deinit(&c);
     }
-    server_deinit(&s);
+    redis_server_deinit(&s);
     tls_context_destroy(tls);
     certs_destroy(ca);
     test_folder_remove(folder);
