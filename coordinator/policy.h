@@ -93,6 +93,7 @@ struct policy_event {
 
 struct policy_verdict {
     uint32_t score;
+    bool suspect;     /* score ≥ threshold */
     bool confirmed;   /* score ≥ threshold, and by the rules */
     bool quarantined; /* was listed; not clean for long enough yet */
     bool cleared;     /* quarantined in the store, clean now: the mark may go */

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "proto/mutation.h"
+
 /* Each handler is one script. They come in the order of enum store_req_kind; `r` is prepared as CONFLICT-free OK. */
 
 typedef void apply_fn(struct store_model *m, const struct store_req *q, uint64_t now, struct store_reply *r);
@@ -92,7 +94,7 @@ static void finish_apply(struct store_model *m, const struct store_req *q, uint6
 static void fence_apply(struct store_model *m, const struct store_req *q, uint64_t now, struct store_reply *r)
 {
     struct store_egress *e = &m->v.egress;
-    if (m->v.op.id != q->op) {
+    if (m->v.op.id != q->op || m->v.op.seq != q->op_seq) {
         refuse(r, STORE_C_OP);
         return;
     }
@@ -119,7 +121,7 @@ static void grant_apply(struct store_model *m, const struct store_req *q, uint64
     if (e->state == STORE_EGRESS_ACTIVE && e->identity == q->identity && e->epoch == q->epoch &&
         e->op == q->op)
         return;
-    if (m->v.op.id != q->op) {
+    if (m->v.op.id != q->op || m->v.op.seq != q->op_seq) {
         refuse(r, STORE_C_OP);
         return;
     }
@@ -128,7 +130,7 @@ static void grant_apply(struct store_model *m, const struct store_req *q, uint64
         return;
     }
     bool same = e->state == STORE_EGRESS_ACTIVE && e->identity == q->identity;
-    if (!same && e->state != STORE_EGRESS_FENCED && e->state != STORE_EGRESS_NONE) {
+    if (!same && (e->state == STORE_EGRESS_ACTIVE || e->state == STORE_EGRESS_FENCING)) {
         refuse(r, STORE_C_STATE);
         return;
     }
@@ -180,7 +182,7 @@ static void renew_apply(struct store_model *m, const struct store_req *q, uint64
         r->status = STORE_STALE;
         return;
     }
-    if (e->state != STORE_EGRESS_ACTIVE) {
+    if (e->state != STORE_EGRESS_ACTIVE && !MUTANT(RENEW_WHEN_FENCED)) {
         refuse(r, STORE_C_STATE);
         return;
     }
@@ -249,7 +251,7 @@ void store_model_apply(struct store_model *m, const struct store_req *q, uint64_
     }
     if (q->claim.run && q->claim.run != m->run)
         refuse(out, STORE_C_RUN);
-    else if (row->led && !leads(m, &q->claim, now))
+    else if (row->led && !leads(m, &q->claim, now) && !MUTANT(NO_TERM_CHECK))
         out->status = STORE_STALE;
     else
         row->apply(m, q, now, out);
