@@ -22,8 +22,7 @@ struct worker {
     const struct env *env;
     struct spool *spool;
     struct resolver *resolver;
-    struct user_auth *users;
-    struct auth auth;
+    struct users_file *users;
     struct smtp_server_conf server_conf;
     struct smtp_server *server;
     struct timer stats_due;
@@ -141,7 +140,7 @@ static void server_conf_of(struct worker *w, struct smtp_server_conf *c)
     c->intake.node = slice_of(n->name);
     c->intake.expire_ms = n->queue.expire_ms;
     c->tls = all->conf.server_tls;
-    c->auth = w->users ? &w->auth : NULL;
+    c->auth = w->users ? users_file_auth(w->users) : NULL;
     c->sessions_max = (uint32_t)((n->smtp.sessions_max + all->n - 1) / all->n);
     c->sessions_per_client_max = PER_CLIENT_MAX;
 }
@@ -162,9 +161,15 @@ static void take_down(struct worker *w)
     timer_clear(w->env->timers, &w->stats_due);
     smtp_server_destroy(w->server);
     dispatch_leave(w->all->conf.dispatch, w->i);
-    user_auth_destroy(w->users);
+    users_file_destroy(w->users);
     if (w->resolver) resolver_destroy(w->resolver);
     spool_lmdb_detach(w->spool);
+}
+
+static const char *users_path(const struct workers *all)
+{
+    const char *path = all->conf.node->users_file;
+    return path ? path : "";
 }
 
 static enum err start(void *owner, size_t i, struct loop *l)
@@ -177,14 +182,14 @@ static enum err start(void *owner, size_t i, struct loop *l)
     struct dispatch_worker d = { .loop = l, .env = w->env, .resolver = w->resolver, .spool = w->spool,
                                  .confs = all->deliveries, .identities = all->identities, .n = all->n_faces };
     dispatch_join(all->conf.dispatch, i, &d);
-    if (all->conf.users) {
-        w->users = user_auth_create(all->conf.users, l);
-        user_auth_port(w->users, &w->auth);
-    }
-    server_conf_of(w, &w->server_conf);
     struct buf why;
     buf_init(&why, 1024);
-    enum err err = smtp_server_create(w->env, &w->server_conf, &w->server, &why);
+    enum err err = ERR_OK;
+    if (*users_path(all)) err = users_file_create(w->env, loop_uv(l), users_path(all), &w->users, &why);
+    if (!err) {
+        server_conf_of(w, &w->server_conf);
+        err = smtp_server_create(w->env, &w->server_conf, &w->server, &why);
+    }
     if (err) {
         pthread_mutex_lock(&all->lock);
         if (!buf_len(all->why)) buf_put(all->why, buf_slice(&why));

@@ -12,7 +12,6 @@
 
 struct workers;
 struct spool_lmdb;
-struct users_file;
 struct classifier;
 
 struct workers_conf { /* borrowed while the workers live */
@@ -23,7 +22,6 @@ struct workers_conf { /* borrowed while the workers live */
     struct dispatch *dispatch;
     struct egress *egress;           /* for the gates */
     struct queue_ids *ids;
-    struct users_file *users;        /* NULL: no AUTH */
     struct tls_context *server_tls;  /* NULL: no STARTTLS */
     struct tls_context *client_tls;  /* NULL: never TLS */
     const struct classifier *rules;
