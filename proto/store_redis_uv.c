@@ -192,6 +192,7 @@ static void put_request(struct store_redis *s, struct args *a, const struct stor
     put_id(a, "claim_token", q->claim.token);
     put_u64(a, "claim_term", q->claim.term);
     put_id(a, "op", q->op);
+    put_u64(a, "op_seq", q->op_seq);
     put_identity(a, "identity", q->identity);
     put_u64(a, "epoch", q->epoch);
     put_id(a, "token", q->token);

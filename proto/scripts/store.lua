@@ -106,8 +106,14 @@ function apply.finish()
   set('op', { no = op.no, last = op.id })
 end
 
+-- An order of an earlier step that arrives late finds the record moved on.
+local function op_is(id, seq)
+  local op = hash('op')
+  return op.id == id and num(op.seq) == num(seq)
+end
+
 function apply.fence()
-  if hash('op').id ~= a.op then return refuse('op') end
+  if not op_is(a.op, a.op_seq) then return refuse('op') end
   if egress.identity ~= a.identity or num(egress.epoch) ~= num(a.epoch) then return refuse('epoch') end
   if not egress.state or egress.state == 'none' then return refuse('state') end
   if egress.op == a.op and egress.token == a.token and egress.state ~= 'active' then return end
@@ -120,7 +126,7 @@ end
 function apply.grant()
   if egress.state == 'active' and egress.identity == a.identity and num(egress.epoch) == num(a.epoch) and
     egress.op == a.op then return end
-  if hash('op').id ~= a.op then return refuse('op') end
+  if not op_is(a.op, a.op_seq) then return refuse('op') end
   if num(a.epoch) <= num(redis.call('GET', P .. 'epoch')) or num(a.epoch) <= num(egress.epoch) then return refuse('epoch') end
   local same = egress.state == 'active' and egress.identity == a.identity
   if not same and egress.state and egress.state ~= 'fenced' and egress.state ~= 'none' then return refuse('state') end

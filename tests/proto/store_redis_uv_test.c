@@ -12,7 +12,7 @@
 #include "tests/redis_server.h"
 #include "tests/test.h"
 
-enum { COORD_LEASE_MS = 60000, REQUESTS = 3000 };
+enum { COORD_LEASE_MS = 60000, REQUESTS = 5000 };
 
 struct world {
     struct loop *loop;
@@ -168,8 +168,8 @@ static uint8_t any_identity(struct dice *d)
 
 static uint64_t near(struct dice *d, uint64_t v)
 {
-    uint64_t r = rng_below(&d->rng, 10);
-    return r < 7 ? v : r < 9 ? v + 1 : v ? v - 1 : 0;
+    uint64_t r = rng_below(&d->rng, 20);
+    return r < 17 ? v : r < 19 ? v + 1 : v ? v - 1 : 0;
 }
 
 static void roll_rec(struct dice *d, struct store_op_rec *r)
@@ -201,6 +201,7 @@ static void roll(struct dice *d, struct store_req *q)
     *q = (struct store_req){ .kind = (enum store_req_kind)rng_below(&d->rng, STORE_EVIDENCE + 1),
                              .identity = rng_below(&d->rng, 3) ? v->egress.identity : any_identity(d),
                              .op = v->op.id && rng_below(&d->rng, 5) ? v->op.id : 1 + rng_below(&d->rng, 5),
+                             .op_seq = (uint32_t)near(d, v->op.seq),
                              .token = 1 + rng_below(&d->rng, 3),
                              .wall_ms = 1700000000000 + rng_below(&d->rng, 100000),
                              .term_floor = rng_below(&d->rng, 10) ? 0 : v->term + 3,
