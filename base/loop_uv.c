@@ -25,6 +25,7 @@ static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
 struct loop {
     uv_loop_t uv;
     uv_timer_t head, tick, run_for;
+    uv_idle_t due;
     uv_async_t stop;
     uv_signal_t signals[ARRAY_LEN(signals)];
     bool has_signals;
@@ -46,23 +47,38 @@ struct loop {
 /* ---- timers ---- */
 
 static void on_head(uv_timer_t *t);
+static void on_due(uv_idle_t *i);
 
+/* A timer that is due already runs once a turn, between I/O: libuv 1.44 would run a uv_timer of 0 ms that is set again
+ * in its own callback for ever, and never look at a socket. */
 static void arm(struct loop *l, uint64_t due_ms)
 {
-    if (due_ms == UINT64_MAX) {
-        uv_timer_stop(&l->head);
+    uint64_t now = due_ms == UINT64_MAX ? 0 : timers_now_ms(&l->timers);
+    uv_timer_stop(&l->head);
+    uv_idle_stop(&l->due);
+    if (due_ms == UINT64_MAX) return;
+    if (due_ms <= now) {
+        uv_idle_start(&l->due, on_due);
         return;
     }
-    uint64_t now = timers_now_ms(&l->timers);
     uv_update_time(&l->uv); /* the wait counts from libuv's cached time */
-    uv_timer_start(&l->head, on_head, due_ms > now ? MIN(due_ms - now, (uint64_t)WAIT_MAX_MS) : 0, 0);
+    uv_timer_start(&l->head, on_head, MIN(due_ms - now, (uint64_t)WAIT_MAX_MS), 0);
+}
+
+static void run_timers(struct loop *l)
+{
+    timers_run(&l->timers);
+    arm(l, timers_due_ms(&l->timers)); /* the head may stand where it stood */
 }
 
 static void on_head(uv_timer_t *t)
 {
-    struct loop *l = t->data;
-    timers_run(&l->timers);
-    arm(l, timers_due_ms(&l->timers)); /* the head may stand where it stood */
+    run_timers(t->data);
+}
+
+static void on_due(uv_idle_t *i)
+{
+    run_timers(i->data);
 }
 
 static void head_changed(void *owner, uint64_t due_ms)
@@ -185,7 +201,8 @@ enum err loop_create(const struct log *log, struct loop **out)
     uv_timer_init(&l->uv, &l->head);
     uv_timer_init(&l->uv, &l->tick);
     uv_timer_init(&l->uv, &l->run_for);
-    l->head.data = l->tick.data = l->run_for.data = l->stop.data = l;
+    uv_idle_init(&l->uv, &l->due);
+    l->due.data = l->head.data = l->tick.data = l->run_for.data = l->stop.data = l;
     uv_timer_start(&l->tick, on_tick, LOOP_TICK_MS, LOOP_TICK_MS);
     l->posts = mailbox_create(l, LOOP_POSTS_MAX);
     fill_env(l, log);
@@ -208,6 +225,7 @@ void loop_destroy(struct loop *l)
     ASSERT(l->timers.n == 0); /* a timer left set belongs to somebody who believes to be gone */
     mailbox_destroy(l->posts, NULL);
     uv_close((uv_handle_t *)&l->head, NULL);
+    uv_close((uv_handle_t *)&l->due, NULL);
     uv_close((uv_handle_t *)&l->tick, NULL);
     uv_close((uv_handle_t *)&l->run_for, NULL);
     uv_close((uv_handle_t *)&l->stop, NULL);

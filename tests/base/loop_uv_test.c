@@ -47,6 +47,25 @@ TEST(timers_run_when_due_and_a_cleared_one_does_not)
     loop_destroy(l);
 }
 
+static void again_at_once(struct timer *t)
+{
+    struct fired *f = t->owner;
+    f->at_ms++;
+    timer_set_in(loop_env(f->loop)->timers, t, 0, again_at_once, f);
+}
+
+TEST(a_timer_that_is_always_due_does_not_starve_the_rest)
+{
+    struct loop *l = new_loop();
+    struct fired busy = { .loop = l }, other = { .loop = l };
+    timer_set_in(loop_env(l)->timers, &busy.t, 0, again_at_once, &busy);
+    timer_set_in(loop_env(l)->timers, &other.t, 20, on_timer, &other);
+    RUN_UNTIL(l, other.at_ms);
+    assert_true(busy.at_ms > 100);
+    timer_clear(loop_env(l)->timers, &busy.t);
+    loop_destroy(l);
+}
+
 static void stop_it(void *owner)
 {
     loop_stop(owner);
