@@ -129,7 +129,7 @@ function apply.grant()
   if not op_is(a.op, a.op_seq) then return refuse('op') end
   if num(a.epoch) <= num(redis.call('GET', P .. 'epoch')) or num(a.epoch) <= num(egress.epoch) then return refuse('epoch') end
   local same = egress.state == 'active' and egress.identity == a.identity
-  if not same and egress.state and egress.state ~= 'fenced' and egress.state ~= 'none' then return refuse('state') end
+  if not same and (egress.state == 'active' or egress.state == 'fencing') then return refuse('state') end
   egress = { identity = a.identity, state = 'active', epoch = a.epoch, op = a.op, token = a.token, run = run,
              since = a.wall_ms, dns_pending = a.dns_pending }
   set('egress', egress)
