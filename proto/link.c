@@ -17,6 +17,11 @@ static struct slice dup(struct arena *a, const char *s)
     return arena_dup(a, slice_sub(slice_of(s), 0, LINK_TEXT_MAX));
 }
 
+static struct slice bytes(struct arena *a, const ProtobufCBinaryData *b)
+{
+    return arena_dup(a, slice_from(b->data, b->len));
+}
+
 const char *link_order_name(enum link_order_kind k)
 {
     static const char *const names[] = { "unknown", "fence", "grant", "handoff" };
@@ -139,6 +144,37 @@ enum err link_send_ack(struct channel *c, const struct link_ack *k)
     return err;
 }
 
+enum err link_send_request(struct channel *c, const struct link_request *r)
+{
+    struct arena a = { 0 };
+    Gemel__V1__LinkFrame frame = GEMEL__V1__LINK_FRAME__INIT;
+    Gemel__V1__AdminRequest request = GEMEL__V1__ADMIN_REQUEST__INIT;
+    request.id = r->id;
+    request.method = text(&a, r->method);
+    request.path = text(&a, r->path);
+    request.query = text(&a, r->query);
+    request.body.data = (uint8_t *)r->body.p;
+    request.body.len = r->body.n;
+    frame.body_case = GEMEL__V1__LINK_FRAME__BODY_REQUEST;
+    frame.request = &request;
+    enum err err = channel_send(c, &frame.base);
+    arena_deinit(&a);
+    return err;
+}
+
+enum err link_send_reply(struct channel *c, const struct link_reply *r)
+{
+    Gemel__V1__LinkFrame frame = GEMEL__V1__LINK_FRAME__INIT;
+    Gemel__V1__AdminReply reply = GEMEL__V1__ADMIN_REPLY__INIT;
+    reply.id = r->id;
+    reply.status = r->status;
+    reply.body.data = (uint8_t *)r->body.p;
+    reply.body.len = r->body.n;
+    frame.body_case = GEMEL__V1__LINK_FRAME__BODY_REPLY;
+    frame.reply = &reply;
+    return channel_send(c, &frame.base);
+}
+
 static void unpack_identity(struct arena *a, const Gemel__V1__IdentityState *in, struct link_identity *out)
 {
     struct store_beat *b = &out->beat;
@@ -242,6 +278,20 @@ enum err link_unpack(struct slice payload, struct arena *a, struct link_frame *o
     case GEMEL__V1__LINK_FRAME__BODY_ACK:
         out->kind = LINK_FRAME_ACK;
         unpack_ack(a, f->ack, &out->ack);
+        break;
+    case GEMEL__V1__LINK_FRAME__BODY_REQUEST:
+        out->kind = LINK_FRAME_REQUEST;
+        out->request = (struct link_request){ .id = f->request->id,
+                                              .method = dup(a, f->request->method),
+                                              .path = dup(a, f->request->path),
+                                              .query = dup(a, f->request->query),
+                                              .body = bytes(a, &f->request->body) };
+        break;
+    case GEMEL__V1__LINK_FRAME__BODY_REPLY:
+        out->kind = LINK_FRAME_REPLY;
+        out->reply = (struct link_reply){ .id = f->reply->id,
+                                          .status = f->reply->status,
+                                          .body = bytes(a, &f->reply->body) };
         break;
     default: out->kind = LINK_FRAME_OTHER; break;
     }

@@ -57,12 +57,32 @@ struct link_ack {
     bool done;
 };
 
+/* Between coordinators: an operator's request on its way to the one that leads (docs/admin-api.md), and the answer. */
+struct link_request {
+    uint64_t id;
+    struct slice method, path, query, body;
+};
+struct link_reply {
+    uint64_t id;
+    unsigned status;
+    struct slice body;
+};
+
 /* Errors of channel_send. */
 MUST_USE enum err link_send_heartbeat(struct channel *c, const struct link_heartbeat *h);
 MUST_USE enum err link_send_order(struct channel *c, const struct link_order *o);
 MUST_USE enum err link_send_ack(struct channel *c, const struct link_ack *a);
+MUST_USE enum err link_send_request(struct channel *c, const struct link_request *r);
+MUST_USE enum err link_send_reply(struct channel *c, const struct link_reply *r);
 
-enum link_frame_kind { LINK_FRAME_HEARTBEAT, LINK_FRAME_ORDER, LINK_FRAME_ACK, LINK_FRAME_OTHER };
+enum link_frame_kind {
+    LINK_FRAME_HEARTBEAT,
+    LINK_FRAME_ORDER,
+    LINK_FRAME_ACK,
+    LINK_FRAME_REQUEST,
+    LINK_FRAME_REPLY,
+    LINK_FRAME_OTHER
+};
 struct link_frame {
     enum link_frame_kind
         kind; /* OTHER: of a newer version; to be ignored, or refused and reported if it is an order */
@@ -70,6 +90,8 @@ struct link_frame {
         struct link_heartbeat heartbeat;
         struct link_order order;
         struct link_ack ack;
+        struct link_request request;
+        struct link_reply reply;
     };
 };
 /* MALFORMED: not a frame of ours. An order of unknown kind has kind 0. Lists are cut at their bounds. */
