@@ -5,9 +5,13 @@ void smtp_data_init(struct smtp_data *d, uint64_t bytes_max)
     *d = (struct smtp_data){ .bytes_max = bytes_max };
 }
 
+/* The gravest one stays, not the first: which comes first depends on how the bytes were cut. */
 static void blame(struct smtp_data *d, enum smtp_reply fault)
 {
-    if (!d->fault) d->fault = fault;
+    _Static_assert(SMTP_REPLY_BARE_NEWLINE_IN_DATA < SMTP_REPLY_DATA_LINE_TOO_LONG &&
+                       SMTP_REPLY_DATA_LINE_TOO_LONG < SMTP_REPLY_TOO_BIG,
+                   "in order of gravity");
+    if (!d->fault || fault < d->fault) d->fault = fault;
 }
 
 static void count(struct smtp_data *d, size_t n)

@@ -25,7 +25,7 @@ enum smtp_data_at {
 
 struct smtp_data {
     enum smtp_data_at at;
-    enum smtp_reply fault; /* the first thing wrong with it */
+    enum smtp_reply fault; /* the gravest thing wrong with it */
     uint64_t bytes;        /* of text, dots removed */
     uint64_t bytes_max;
     uint64_t line_bytes;
