@@ -27,7 +27,7 @@ void buf_truncate(struct buf *b, size_t n);                  /* keeps the first 
 MUST_USE enum err buf_append(struct buf *b, struct slice s); /* LIMIT past max */
 MUST_USE enum err buf_append_c(struct buf *b, char c);
 MUST_USE enum err buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-MUST_USE enum err buf_vprintf(struct buf *b, const char *fmt, va_list ap);
+MUST_USE enum err buf_vprintf(struct buf *b, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
 /* Room for n more bytes to write at *room, then buf_commit what was used. LIMIT past max. */
 MUST_USE enum err buf_reserve(struct buf *b, size_t n, char **room);
 void buf_commit(struct buf *b, size_t n);
