@@ -11,20 +11,39 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/rng.h"
 #include "tests/test.h"
+
+static bool can_bind(uint16_t port, int type)
+{
+    struct sockaddr_in sin = { .sin_family = AF_INET,
+                               .sin_port = htons(port),
+                               .sin_addr.s_addr = htonl(INADDR_ANY) };
+    int fd = socket(AF_INET, type, 0);
+    bool ok = bind(fd, (struct sockaddr *)&sin, sizeof sin) == 0;
+    close(fd);
+    return ok;
+}
+
+/* Below the range the kernel gives to outgoing sockets, so that none of those takes it before the server does. */
+static uint16_t free_port(void)
+{
+    struct rng rng;
+    rng_init_kernel(&rng);
+    for (int i = 0; i < 1000; i++) {
+        uint16_t port = (uint16_t)rng_between(&rng, 12000, 32000);
+        if (can_bind(port, SOCK_STREAM) && can_bind(port, SOCK_DGRAM)) return port;
+    }
+    fail();
+    return 0;
+}
 
 void server_prepare(struct server *s)
 {
-    struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t n = sizeof sin;
     memset(s, 0, sizeof *s);
     snprintf(s->dir, sizeof s->dir, "/tmp/gemel-dns-test.XXXXXX");
     assert_non_null(mkdtemp(s->dir));
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&sin, n), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &n), 0);
-    close(fd);
-    s->port = ntohs(sin.sin_port);
+    s->port = free_port();
 }
 
 void server_write(const struct server *s, const char *file, const char *fmt, ...)
