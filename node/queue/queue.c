@@ -1,0 +1,433 @@
+#include "node/queue/queue_inside.h"
+
+#include <stdlib.h>
+
+#include "base/list.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/timers.h"
+
+/* A message something happens to: its envelope as it will be on disk when all that was written is. */
+struct live {
+    struct queue *queue;
+    struct arena arena;
+    struct envelope e;
+    unsigned jobs;   /* with the deliverer */
+    unsigned writes; /* reports and updates under way */
+    bool removed;    /* the last write takes it off the disk */
+};
+
+struct job { /* one leg on its way; the arena holds what the deliverer may read from another thread */
+    struct delivery_job job;
+    struct queue *queue;
+    struct arena arena;
+    struct envelope envelope;
+    struct list list;
+};
+
+struct queue {
+    const struct env *env;
+    struct queue_conf conf;
+    struct queue_ports ports;
+    struct schedule *schedule;
+    struct map live; /* id → struct live */
+    struct list jobs;
+    struct timer due;
+    const char *give_to;
+};
+
+static void run(struct queue *q);
+
+/* ---- live envelopes ---- */
+
+static struct live *find_live(const struct queue *q, const struct queue_id *id)
+{
+    return map_get(&q->live, queue_id_slice(id));
+}
+
+static struct live *load(struct queue *q, const struct queue_id *id, enum err *err)
+{
+    struct live *l = find_live(q, id);
+    if (l) return l;
+    l = xzalloc(sizeof *l);
+    l->queue = q;
+    *err = spool_envelope(q->ports.spool, id, &l->arena, &l->e);
+    if (*err) {
+        arena_deinit(&l->arena);
+        free(l);
+        return NULL;
+    }
+    map_put(&q->live, queue_id_slice(id), l);
+    return l;
+}
+
+static void free_live(struct live *l)
+{
+    arena_deinit(&l->arena);
+    free(l);
+}
+
+static void maybe_drop(struct live *l)
+{
+    if (l->jobs || l->writes) return;
+    map_remove(&l->queue->live, queue_id_slice(&l->e.id));
+    free_live(l);
+}
+
+/* ---- destinations ---- */
+
+/* The destination of a recipient, lower case, into `out`. */
+static struct slice dest_of(const struct queue *q, enum flow flow, struct slice address, char *out,
+                            size_t cap)
+{
+    struct slice domain = envelope_domain(address);
+    const char *hop = flow == FLOW_IN ? q->conf.next_hop(q->conf.owner, domain) : NULL;
+    struct slice dest = hop ? slice_of(hop) : domain;
+    size_t n = MIN(dest.n, cap - 1);
+    for (size_t i = 0; i < n; i++) out[i] = ascii_lower(dest.p[i]);
+    out[n] = '\0';
+    return slice_from(out, n);
+}
+
+static uint64_t to_boot(const struct queue *q, uint64_t wall_ms)
+{
+    uint64_t wall = timers_wall_ms(q->env->timers), now = timers_now_ms(q->env->timers);
+    if (wall_ms <= wall) return now > wall - wall_ms ? now - (wall - wall_ms) : 1;
+    return now + (wall_ms - wall);
+}
+
+static struct schedule_leg *find_leg(struct schedule_leg *legs, size_t n, struct slice dest)
+{
+    for (size_t i = 0; i < n; i++)
+        if (slice_eq(legs[i].dest, dest)) return &legs[i];
+    return NULL;
+}
+
+/* One leg a destination, due when the earliest of its recipients is. */
+static size_t legs_of(const struct queue *q, const struct envelope *e, struct arena *a,
+                      struct schedule_leg *legs)
+{
+    char text[ENVELOPE_ADDRESS_MAX + 1];
+    size_t n = 0;
+    for (size_t i = 0; i < e->n_rcpts; i++) {
+        if (e->rcpts[i].state != RCPT_WAITING) continue;
+        struct slice dest = dest_of(q, e->flow, e->rcpts[i].address, text, sizeof text);
+        uint64_t due = to_boot(q, e->rcpts[i].next_try_wall_ms);
+        struct schedule_leg *leg = find_leg(legs, n, dest);
+        if (leg)
+            leg->due_ms = MIN(leg->due_ms, due);
+        else
+            legs[n++] = (struct schedule_leg){ arena_dup(a, dest), due };
+    }
+    return n;
+}
+
+static void add(struct queue *q, const struct envelope *e)
+{
+    struct arena a = { 0 };
+    struct schedule_leg *legs = arena_alloc(&a, MAX(e->n_rcpts, (size_t)1) * sizeof *legs);
+    const struct retry_conf *r = &q->conf.schedule.retry;
+    struct schedule_message m = {
+        .id = e->id, .flow = e->flow, .legs = legs, .n_legs = legs_of(q, e, &a, legs)
+    };
+    m.delayed_ms = r->delay_dsn_ms && !e->delay_dsn_sent ? to_boot(q, e->arrival_wall_ms + r->delay_dsn_ms)
+                                                         : UINT64_MAX;
+    m.expiry_ms = to_boot(q, e->expiry_wall_ms);
+    m.pinned = e->given_to.n > 0;
+    if (m.n_legs) {
+        schedule_add(q->schedule, &m);
+    } else { /* the last write before a crash was its removal */
+        log_info(q->env->log, "queue.finished_before", kv_slice("id", queue_id_slice(&e->id)));
+        spool_remove(q->ports.spool, &e->id, NULL, NULL);
+    }
+    arena_deinit(&a);
+}
+
+static void add_stored(struct queue *q, const struct queue_id *id)
+{
+    struct arena a = { 0 };
+    struct envelope e;
+    enum err err = spool_envelope(q->ports.spool, id, &a, &e);
+    if (err == ERR_OK)
+        add(q, &e);
+    else if (err != ERR_NOT_FOUND)
+        log_error(q->env->log, "queue.damaged", kv_slice("id", queue_id_slice(id)), kv_err("err", err),
+                  kv_cstr("what", "left in the spool as it is"));
+    arena_deinit(&a);
+}
+
+static void on_stored(void *owner, const struct queue_id *ids, size_t n)
+{
+    struct queue *q = owner;
+    for (size_t i = 0; i < n; i++)
+        if (!schedule_knows(q->schedule, &ids[i]) && !find_live(q, &ids[i])) add_stored(q, &ids[i]);
+    run(q);
+}
+
+/* ---- what happened is written down ---- */
+
+static void written(void *owner, enum err err)
+{
+    struct live *l = owner;
+    struct queue *q = l->queue;
+    l->writes--;
+    if (err)
+        log_error(q->env->log, "queue.not_written", kv_slice("id", queue_id_slice(&l->e.id)),
+                  kv_err("err", err));
+    maybe_drop(l);
+    run(q);
+}
+
+/* The envelope as it is now goes to disk; recipients of `rcpts` are reported to the sender where that is due. */
+static void write_down(struct live *l, enum queue_event what, const uint32_t *rcpts, size_t n)
+{
+    struct queue *q = l->queue;
+    bool over = envelope_waiting(&l->e) == 0;
+    if (over) {
+        l->removed = true;
+        schedule_remove(q->schedule, &l->e.id);
+        log_info(q->env->log, "queue.done", kv_slice("id", queue_id_slice(&l->e.id)),
+                 kv_slice("sender", l->e.sender),
+                 kv_ms("age", timers_wall_ms(q->env->timers) -
+                                  MIN(l->e.arrival_wall_ms, timers_wall_ms(q->env->timers))));
+    }
+    l->writes++;
+    q->ports.reporter.report(q->ports.reporter.owner, what, &l->e, rcpts, n, over, written, l);
+}
+
+static void job_free(struct job *j)
+{
+    list_remove(&j->list);
+    arena_deinit(&j->arena);
+    free(j);
+}
+
+static void delivered(void *owner, struct delivery_job *dj, const struct delivery_result *results)
+{
+    struct queue *q = owner;
+    struct job *j = CONTAINER_OF(dj, struct job, job);
+    struct live *l = find_live(q, &dj->id);
+    struct retry_effect effect;
+    ASSERT(l && l->jobs);
+    l->jobs--;
+    retry_apply(&q->conf.schedule.retry, dj, results, timers_wall_ms(q->env->timers), &l->e, &l->arena,
+                &effect);
+    schedule_finished(q->schedule, &dj->id, dj->destination, &effect, timers_now_ms(q->env->timers));
+    if (effect.tried && !l->removed)
+        write_down(l, QUEUE_RESULTS, dj->rcpts, dj->n_rcpts);
+    else
+        maybe_drop(l);
+    job_free(j);
+    run(q);
+}
+
+/* ---- actions of the scheduler ---- */
+
+static void start_leg(struct queue *q, const struct schedule_action *x)
+{
+    enum err err = ERR_OK;
+    struct live *l = load(q, &x->id, &err);
+    char text[ENVELOPE_ADDRESS_MAX + 1];
+    if (!l) {
+        log_error(q->env->log, "queue.unreadable", kv_slice("id", queue_id_slice(&x->id)),
+                  kv_err("err", err));
+        schedule_remove(q->schedule, &x->id);
+        return;
+    }
+    struct job *j = xzalloc(sizeof *j);
+    j->queue = q;
+    list_append(&q->jobs, &j->list);
+    envelope_copy(&l->e, &j->arena, &j->envelope);
+    uint32_t *rcpts = arena_alloc(&j->arena, l->e.n_rcpts * sizeof *rcpts);
+    j->job = (struct delivery_job){ .id = x->id,
+                                    .flow = l->e.flow,
+                                    .destination = arena_dup(&j->arena, x->dest),
+                                    .envelope = &j->envelope,
+                                    .rcpts = rcpts };
+    for (uint32_t i = 0; i < l->e.n_rcpts; i++)
+        if (l->e.rcpts[i].state == RCPT_WAITING &&
+            slice_eq(dest_of(q, l->e.flow, l->e.rcpts[i].address, text, sizeof text), x->dest))
+            rcpts[j->job.n_rcpts++] = i;
+    l->jobs++;
+    if (j->job.n_rcpts) {
+        q->ports.deliverer.start(q->ports.deliverer.owner, &j->job, delivered, q);
+        return;
+    }
+    struct retry_effect nothing = {
+        0
+    }; /* its recipients are done, or their domain goes elsewhere since a reload */
+    l->jobs--;
+    schedule_finished(q->schedule, &x->id, x->dest, &nothing, timers_now_ms(q->env->timers));
+    maybe_drop(l);
+    job_free(j);
+}
+
+static void given(void *owner, const struct queue_id *id, enum err err)
+{
+    struct queue *q = owner;
+    schedule_given(q->schedule, id, err);
+    run(q);
+}
+
+static size_t waiting_rcpts(const struct envelope *e, uint32_t *out)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < e->n_rcpts; i++)
+        if (e->rcpts[i].state == RCPT_WAITING) out[n++] = i;
+    return n;
+}
+
+static void tell_age(struct queue *q, const struct schedule_action *x)
+{
+    enum err err = ERR_OK;
+    struct live *l = load(q, &x->id, &err);
+    uint32_t rcpts[ENVELOPE_RCPTS_MAX];
+    if (!l) return;
+    size_t n = waiting_rcpts(&l->e, rcpts);
+    if (x->kind == SCHEDULE_EXPIRED) {
+        retry_expire(&l->e);
+        write_down(l, QUEUE_EXPIRED, rcpts, n);
+    } else {
+        l->e.delay_dsn_sent = true;
+        write_down(l, QUEUE_DELAYED, rcpts, n);
+    }
+}
+
+static void due(struct timer *t)
+{
+    run(t->owner);
+}
+
+static void run(struct queue *q)
+{
+    struct schedule_action x;
+    while (schedule_next(q->schedule, timers_now_ms(q->env->timers), &x)) {
+        struct queue_id id = x.id;
+        switch (x.kind) {
+        case SCHEDULE_START: start_leg(q, &x); break;
+        case SCHEDULE_GIVE_AWAY: q->ports.giver.give(q->ports.giver.owner, &id, q->give_to, given, q); break;
+        case SCHEDULE_DELAYED:
+        case SCHEDULE_EXPIRED: tell_age(q, &x); break;
+        }
+    }
+    uint64_t at = schedule_due_ms(q->schedule);
+    if (at == UINT64_MAX)
+        timer_clear(q->env->timers, &q->due);
+    else
+        timer_set(q->env->timers, &q->due, at, due, q);
+}
+
+/* ---- public ---- */
+
+struct queue *queue_create(const struct env *env, const struct queue_conf *conf,
+                           const struct queue_ports *ports)
+{
+    struct queue *q = xzalloc(sizeof *q);
+    *q = (struct queue){ .env = env, .conf = *conf, .ports = *ports };
+    list_init(&q->jobs);
+    q->schedule = schedule_create(&q->conf.schedule);
+    return q;
+}
+
+static bool add_found(void *owner, const struct spool_item *it)
+{
+    struct queue *q = owner;
+    if (!schedule_knows(q->schedule, &it->id)) add_stored(q, &it->id);
+    return true;
+}
+
+enum err queue_start(struct queue *q)
+{
+    spool_watch(q->ports.spool, on_stored, q);
+    enum err err = spool_each(q->ports.spool, 0, add_found, q);
+    struct schedule_counts n;
+    schedule_counts(q->schedule, &n);
+    log_info(q->env->log, "queue.loaded", kv_u64("in", n.messages[FLOW_IN]),
+             kv_u64("out", n.messages[FLOW_OUT]), kv_u64("pinned", n.pinned));
+    run(q);
+    return err;
+}
+
+void queue_destroy(struct queue *q)
+{
+    if (!q) return;
+    size_t at = 0;
+    struct slice key;
+    void *l;
+    spool_watch(q->ports.spool, NULL, NULL);
+    timer_clear(q->env->timers, &q->due);
+    LIST_EACH_SAFE(&q->jobs, it, next) job_free(CONTAINER_OF(it, struct job, list));
+    while (map_next(&q->live, &at, &key, &l)) free_live(l);
+    map_deinit(&q->live);
+    schedule_destroy(q->schedule);
+    free(q);
+}
+
+static void out(struct queue *q, enum schedule_mode mode, const char *node)
+{
+    q->give_to = node;
+    schedule_out(q->schedule, mode, timers_now_ms(q->env->timers));
+    run(q);
+}
+
+void queue_send_out(struct queue *q)
+{
+    out(q, SCHEDULE_SEND, NULL);
+}
+
+void queue_hand_out(struct queue *q, const char *node)
+{
+    out(q, q->ports.giver.give ? SCHEDULE_GIVE : SCHEDULE_KEEP, node);
+}
+
+void queue_keep_out(struct queue *q)
+{
+    out(q, SCHEDULE_KEEP, NULL);
+}
+
+void queue_settled(struct queue *q, const struct queue_id *id, bool gone)
+{
+    if (gone)
+        schedule_remove(q->schedule, id);
+    else
+        schedule_unpin(q->schedule, id);
+    run(q);
+}
+
+static size_t flush_domain(struct queue *q, struct slice domain, uint64_t now)
+{
+    char text[ENVELOPE_ADDRESS_MAX + 1];
+    size_t n = MIN(domain.n, sizeof text - 1);
+    for (size_t i = 0; i < n; i++) text[i] = ascii_lower(domain.p[i]);
+    const char *hop = q->conf.next_hop(q->conf.owner, domain);
+    size_t legs = schedule_flush(q->schedule, NULL, slice_from(text, n), now);
+    return hop ? legs + schedule_flush(q->schedule, NULL, slice_of(hop), now) : legs;
+}
+
+size_t queue_flush(struct queue *q, const struct queue_id *id, struct slice domain)
+{
+    uint64_t now = timers_now_ms(q->env->timers);
+    size_t n = domain.n ? flush_domain(q, domain, now) : schedule_flush(q->schedule, id, domain, now);
+    run(q);
+    return n;
+}
+
+void queue_counts(const struct queue *q, struct schedule_counts *counts)
+{
+    schedule_counts(q->schedule, counts);
+}
+
+struct spool *queue_spool(const struct queue *q)
+{
+    return q->ports.spool;
+}
+
+struct schedule *queue_schedule(const struct queue *q)
+{
+    return q->schedule;
+}
+
+uint64_t queue_now_ms(const struct queue *q)
+{
+    return timers_now_ms(q->env->timers);
+}

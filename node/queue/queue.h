@@ -1,0 +1,77 @@
+/* node/queue/queue.h: the queue manager of a node: what is on disk is scheduled, delivered, reported, or handed over.
+ *
+ * On the control loop, over ports only (spool, deliverer, giver, reporter), so the simulator can run it. The spool is the
+ * truth; the scheduler holds ids and times. A message's envelope is in memory only while something happens to it. */
+#ifndef GEMEL_NODE_QUEUE_QUEUE_H
+#define GEMEL_NODE_QUEUE_QUEUE_H
+
+#include "base/env.h"
+#include "node/queue/deliverer.h"
+#include "node/queue/schedule.h"
+#include "node/queue/spool.h"
+
+struct queue;
+
+/* Hands a message to another node. `done` runs once, from the loop, never before give returns:
+ *   OK       it is on the other node's disk, and no longer in our spool
+ *   RETRY    not now    REFUSED  that node never takes it
+ *   UNKNOWN  it may be there: pinned in our spool until `settled` says */
+typedef void queue_given_fn(void *queue, const struct queue_id *id, enum err err);
+struct queue_giver {
+    void (*give)(void *owner, const struct queue_id *id, const char *node, queue_given_fn *done, void *queue);
+    void *owner;
+};
+
+/* Tells the sender what became of recipients. For each call the reporter writes none, one or two messages into the spool and
+ * then calls `done` once: the change of the original (`remove`, or `update`) happens in the same transaction as the last
+ * report, or by itself when there is nothing to tell. `e` and `rcpts` are borrowed for the call. */
+enum queue_event { QUEUE_RESULTS, QUEUE_DELAYED, QUEUE_EXPIRED };
+typedef void queue_reported_fn(void *owner, enum err err);
+struct queue_reporter {
+    void (*report)(void *owner, enum queue_event what, const struct envelope *e, const uint32_t *rcpts,
+                   size_t n_rcpts, bool remove, queue_reported_fn *done, void *done_owner);
+    void *owner;
+};
+
+struct queue_conf {
+    struct schedule_conf schedule;
+    /* Where mail of FLOW_IN for a domain goes ("[10.0.0.25]:25"); NULL: the domain is no longer ours. */
+    const char *(*next_hop)(void *owner, struct slice domain);
+    void *owner;
+};
+
+struct queue_ports {
+    struct spool *spool;
+    struct deliverer deliverer;
+    struct queue_giver giver; /* give NULL: solo */
+    struct queue_reporter reporter;
+};
+
+struct queue *queue_create(const struct env *env, const struct queue_conf *conf,
+                           const struct queue_ports *ports);
+/* Reads the spool's index and begins. MALFORMED, REFUSED: as spool_each. */
+MUST_USE enum err queue_start(struct queue *q);
+void queue_destroy(struct queue *q); /* what is out with the deliverer is forgotten: it is on disk */
+
+/* FLOW_OUT: ours to send now; another node's to send; nobody's for the moment. */
+void queue_send_out(struct queue *q);
+void queue_hand_out(struct queue *q, const char *node); /* borrowed for as long as it is the target */
+void queue_keep_out(struct queue *q);
+void queue_settled(struct queue *q, const struct queue_id *id,
+                   bool gone); /* a hand-off that was UNKNOWN is known now */
+
+/* ---- for administration ---- */
+
+struct queue_filter { /* empty fields match everything */
+    struct slice flow, domain, sender, recipient;
+    size_t limit;
+};
+struct json_t;
+/* {"messages":[…],"total":n}; NULL never. The caller's reference. */
+struct json_t *queue_list(struct queue *q, const struct queue_filter *f);
+struct json_t *queue_show(struct queue *q, const struct queue_id *id); /* NULL: there is no such message */
+struct json_t *queue_destinations(struct queue *q);
+size_t queue_flush(struct queue *q, const struct queue_id *id, struct slice domain);
+void queue_counts(const struct queue *q, struct schedule_counts *out);
+
+#endif
