@@ -477,7 +477,7 @@ static void start_reader(struct redis *r)
     r->own_fns = r->fns = *r->reader->fn;
     r->fns.createArray = bounded_array;
     r->reader->fn = &r->fns;
-    redisReaderSetPrivdata(r->reader, r);
+    r->reader->privdata = r; /* the macro for it casts a pointer to int */
     r->reply_bytes = 0;
 }
 
