@@ -291,6 +291,16 @@ void classify(const struct classifier *c, const struct classify_input *in, struc
                                      .provider = provider_name(c, provider, in->provider) };
 }
 
+struct slice classify_provider(const struct classifier *c, struct slice mx)
+{
+    int fact = find_provider(c, mx);
+    if (fact >= 0) return provider_name(c, fact, mx);
+    while (mx.n && mx.p[mx.n - 1] == '.') mx.n--;
+    size_t dots = 0, at = mx.n;
+    while (at && dots < 2) dots += mx.p[--at] == '.';
+    return dots < 2 ? mx : slice_skip(mx, at + 1);
+}
+
 void classify_outcome(const struct classifier *c, const struct addr *own, struct relay_outcome *o)
 {
     struct classify_output out;

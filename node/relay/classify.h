@@ -54,6 +54,10 @@ void classify(const struct classifier *c, const struct classify_input *in, struc
  * effect but NONE. */
 void classify_outcome(const struct classifier *c, const struct addr *own, struct relay_outcome *o);
 
+/* The provider an MX host belongs to, by the rules; a host nobody names belongs to its own registered-looking domain, the
+ * last two labels, so that one organisation is not counted once per host. Borrowed from `c` or from `mx`. */
+struct slice classify_provider(const struct classifier *c, struct slice mx);
+
 /* The facts found, for `explain`: "5xx own-ip list spamhaus". */
 void classify_explain(const struct classifier *c, const struct classify_input *in, struct buf *out);
 
