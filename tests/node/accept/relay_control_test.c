@@ -56,8 +56,8 @@ TEST(no_trick_makes_a_stranger_relay)
         "<victim@example..com>",
         "<victim@ex\xd0\xb0mple.com>",     /* Cyrillic a */
         "<victim@\xef\xbd\x85xample.com>", /* full-width e */
-        "<victim@example\xe3\x80\x82"
-        "com>",                             /* ideographic full stop */
+        ("<victim@example\xe3\x80\x82"
+         "com>"),                           /* ideographic full stop */
         "<victim@example.com\xe2\x80\x8b>", /* zero-width space */
         "<victim\"@foreign.example\"@example.com>",
         "<victim@foreign.example,x@example.com>",
