@@ -16,7 +16,9 @@ const char *accept_listener_name(enum accept_listener l); /* "mx", "submission",
 
 /* Borrowed. */
 struct relay_control {
-    const struct slice *domains; /* ours, in ASCII (A-labels); compared without case */
+    const struct slice
+        *domains; /* ours; compared byte for byte but for ASCII case: an IDN is listed as A-labels,
+                                  * and as U-labels too where SMTPUTF8 senders shall reach it by that name */
     size_t n_domains;
     const struct prefix *inside;
     size_t n_inside;
