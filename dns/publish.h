@@ -10,6 +10,7 @@
 #ifndef GEMEL_DNS_PUBLISH_H
 #define GEMEL_DNS_PUBLISH_H
 
+#include "base/arena.h"
 #include "dns/egress_record.h"
 #include "dns/resolver.h"
 #include "dns/spf_record.h"
@@ -19,7 +20,7 @@ struct publish_wanted {
     struct slice cluster, active, digest; /* words of the marker; active "-": nobody sends */
     uint64_t epoch;                       /* to be published */
     uint64_t expected_epoch;              /* the newest one the caller knows to be published; 0: none */
-    uint32_t serial, expected_serial;     /* of the publication, likewise: newer is (epoch, serial) as a pair */
+    uint32_t serial, expected_serial; /* of the publication, likewise: newer is (epoch, serial) as a pair */
     const struct addr *senders;
     size_t n_senders;
     char all;                         /* '-', '~', '?' */
@@ -88,5 +89,36 @@ struct publish_zone {     /* what all kinds need */
 /* `r` and `env` outlive the publisher. `key` NULL: unsigned updates (a lab, or a server that goes by address). */
 struct publisher *publisher_rfc2136(const struct env *env, struct resolver *r,
                                     const struct publish_zone *zone, const struct tsig_key *key);
+
+/* --- For those who make a publisher --- */
+
+/* What is to be done, with everything it borrows. */
+struct publish_plan {
+    struct publish_wanted w;
+    struct dns_name spf_name, egress_name;
+    struct buf spf, egress; /* the texts */
+    struct arena arena;
+};
+
+/* Makes the texts, lints them, and has libspf2 say that each sender passes: nothing wrong leaves the house. DONE, or
+ * LINT with `detail`. The plan is to be deinited in either case. */
+enum publish_result publish_plan_make(const struct publish_zone *zone, const struct publish_wanted *w,
+                                      struct publish_plan *out, char detail[static PUBLISH_DETAIL_MAX]);
+void publish_plan_deinit(struct publish_plan *p);
+
+/* What the two names hold at zone->server (family NONE: as the resolver sees them) just now. */
+struct publish_seen {
+    enum publish_result judged; /* publish_judge */
+    bool create, same;          /* same: both names hold exactly what the plan says */
+    char detail[PUBLISH_DETAIL_MAX];
+    const struct dns_answer *egress, *spf;
+};
+typedef void publish_seen_fn(void *owner, const struct publish_seen *seen);
+struct publish_look;
+/* `plan` outlives the look. The usual rules of completion and cancel. */
+struct publish_look *publish_look_start(struct resolver *r, const struct publish_zone *zone,
+                                        const struct publish_plan *plan, uint32_t limit_ms,
+                                        publish_seen_fn *done, void *owner);
+void publish_look_cancel(struct publish_look **look);
 
 #endif

@@ -80,7 +80,8 @@ TEST(policies_are_judged_as_receivers_judge_them)
         { "192.0.2.1", "x.example", "joe@voids.example.com", SPF_PERMERROR },
         { "192.0.2.1", "x.example", "joe@two-voids.example.com", SPF_PASS },
         { "192.0.2.1", "x.example", "joe@nul.example.com", SPF_PERMERROR },
-        { "192.0.2.1", "x.example", "joe@deep.example.com", SPF_PASS }, /* libspf2 counts so; spf_lint refuses it */
+        { "192.0.2.1", "x.example", "joe@deep.example.com",
+          SPF_PASS }, /* libspf2 counts so; spf_lint refuses it */
         { "198.51.100.10", "x.example", "joe@redirect.example.com", SPF_PASS },
         { "192.0.2.1", "x.example", "joe@macro.example.com", SPF_PASS },
         { "192.0.2.1", "x.example", "jim@macro.example.com", SPF_FAIL },
