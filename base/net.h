@@ -20,12 +20,15 @@ struct
 struct stream_events {
     /* Borrowed bytes; all of them are taken. Never called while paused. May close the stream. */
     void (*data)(void *owner, struct slice bytes);
-    /* The end, once: CLOSED for a clean end of the peer's bytes, RETRY for a reset or I/O error, MALFORMED for bad TLS,
-     * TIMEOUT when bytes could not be sent for the write limit. The stream is still to be closed by the owner. */
+    /* The end, once: CLOSED when the peer's bytes are over (answers may still be written and finished), RETRY for a
+     * reset or I/O error, MALFORMED for bad TLS, REFUSED when the peer does not take our certificate (TLS 1.3 says so
+     * after the handshake), TIMEOUT when bytes could not be sent for the write limit. Also while paused. The stream is
+     * still to be closed by the owner. */
     void (*end)(void *owner, enum err why, const char *detail);
     /* Everything written has left for the kernel. May be NULL. */
     void (*drained)(void *owner);
-    /* Answer to stream_starttls: OK or MALFORMED, REFUSED (certificate), CLOSED. May be NULL when TLS is not used. */
+    /* Answer to stream_starttls: OK, or MALFORMED (no TLS), REFUSED (certificate), CLOSED, RETRY; no `end` follows an
+     * error. May be NULL when TLS is not used. */
     void (*secured)(void *owner, enum err err, const char *detail);
 };
 
@@ -36,9 +39,9 @@ size_t stream_pending_bytes(const struct stream *s);     /* written but not yet 
 void stream_pause(struct stream *s); /* no `data` until stream_resume; back pressure to the peer */
 void stream_resume(struct stream *s);
 void stream_close(struct stream **s); /* safe on NULL */
-void stream_finish(struct stream **s,
-                   uint32_t limit_ms); /* flush, TLS close_notify, FIN, at most limit_ms; *s = NULL */
-void stream_reset(struct stream **s);  /* RST: the peer cannot take it for an end */
+/* Flush, TLS close_notify, FIN, wait for the peer's end; all in at most limit_ms, without the owner. *s = NULL. */
+void stream_finish(struct stream **s, uint32_t limit_ms);
+void stream_reset(struct stream **s); /* RST: the peer cannot take it for an end */
 /* How long written bytes may make no progress before `end` says TIMEOUT. Also given to the kernel
  * (TCP_USER_TIMEOUT). Without this call: five minutes (RFC 5321 4.5.3.2). */
 void stream_set_write_limit(struct stream *s, uint32_t limit_ms);

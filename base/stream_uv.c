@@ -273,11 +273,7 @@ static void on_shut(uv_shutdown_t *r, int status)
 {
     struct stream *s = r->data;
     if (s->state == STREAM_CLOSED) return;
-    if (status < 0 || s->peer_ended)
-        stream_cut(s);
-    else
-        stream_sync_reading(
-            s); /* closing with unread bytes would be a reset, and could destroy our last words */
+    if (status < 0 || s->peer_ended) stream_cut(s); /* else the peer's end, or the limit, is the end */
 }
 
 /* An idle session keeps no output buffers. */
@@ -298,7 +294,7 @@ static void all_sent(struct stream *s)
 {
     release_output(s);
     if (s->state == STREAM_FINISHING) {
-        if (s->shutting) return;
+        if (s->shutting || (s->tls && !s->secured)) return;
         s->shutting = true;
         if (uv_shutdown(&s->shut, &s->uv, on_shut) != 0) stream_cut(s);
         return;
@@ -395,11 +391,36 @@ static void tls_input(struct stream *s, struct slice in)
     stream_sync_reading(s);
 }
 
+/* The last words are sealed behind the handshake that was under way when they were written. */
+static void seal_the_end(struct stream *s)
+{
+    seal(s);
+    if (!s->dead && s->tls) tls_conn_shutdown(s->tls);
+    mark_dirty(s);
+}
+
+/* FINISHING: what still comes is read, or our close would be a reset that destroys our last words. */
+static void discard(struct stream *s, struct slice in)
+{
+    bool done = false;
+    if (!s->tls || s->secured) return;
+    if (tls_conn_handshake(s->tls, &in, &done)) {
+        stream_cut(s);
+    } else if (done) {
+        s->secured = true;
+        seal_the_end(s);
+    } else {
+        flush(s);
+    }
+}
+
 static void on_end(struct stream *s, int status)
 {
     s->peer_ended = true;
     if (s->state == STREAM_FINISHING) {
-        if (s->shutting || status != UV_EOF) stream_cut(s); /* else the flush goes on; it ends in on_shut */
+        bool handshake = s->tls && !s->secured;
+        if (s->shutting || handshake || status != UV_EOF)
+            stream_cut(s); /* else the flush goes on, to on_shut */
         return;
     }
     enum err err = s->dead ? s->dead_err : stream_err(status);
@@ -424,8 +445,10 @@ static void on_read(uv_stream_t *h, ssize_t n, const uv_buf_t *b)
         uv_read_stop(h);
         s->reading = false;
         on_end(s, (int)n);
-    } else if (s->state == STREAM_FINISHING || s->told_end) {
-        return; /* read only to be thrown away */
+    } else if (s->state == STREAM_FINISHING) {
+        discard(s, slice_from(b->base, (size_t)n));
+    } else if (s->told_end) {
+        return;
     } else if (s->tls) {
         tls_input(s, slice_from(b->base, (size_t)n));
     } else {
@@ -443,7 +466,7 @@ void stream_sync_reading(struct stream *s)
 {
     if (s->state == STREAM_CLOSED) return;
     bool handshake = s->tls && !s->secured;
-    bool want = s->state == STREAM_FINISHING ? s->shutting && !s->peer_ended
+    bool want = s->state == STREAM_FINISHING ? !s->peer_ended
                                              : s->ev && !s->peer_ended && !s->connecting &&
                                                    (!s->paused || handshake) && buf_len(&s->held) == 0;
     if (want == s->reading) return;
@@ -475,6 +498,7 @@ void stream_before_poll(struct stream *s)
 {
     if (s->resumed) catch_up(s);
     flush(s);
+    if (s->state == STREAM_FINISHING && s->dead) stream_cut(s);
     if (s->state != STREAM_OPEN || !s->must_tell) return;
     s->must_tell = false;
     if (s->secured || !s->starting_tls)
@@ -528,7 +552,7 @@ void stream_finish(struct stream **at, uint32_t limit_ms)
     *at = NULL;
     if (!s) return;
     ASSERT(s->state == STREAM_OPEN);
-    if (s->dead || (s->tls && !s->secured)) {
+    if (s->dead) {
         stream_cut(s);
         return;
     }
@@ -537,12 +561,7 @@ void stream_finish(struct stream **at, uint32_t limit_ms)
     s->owner = NULL;
     list_remove(&s->link);
     list_append(&s->net->finishing, &s->link);
-    seal(s);
-    if (s->dead) {
-        stream_cut(s);
-        return;
-    }
-    if (s->tls) tls_conn_shutdown(s->tls);
+    if (!s->tls || s->secured) seal_the_end(s);
     stream_sync_reading(s);
     timer_set_in(s->net->timers, &s->limit, limit_ms, finish_timed_out, s);
     mark_dirty(s);

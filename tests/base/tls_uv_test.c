@@ -1,6 +1,7 @@
 #include "base/tls_uv.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -429,5 +430,78 @@ TEST(new_certificates_are_taken_without_a_restart_and_bad_ones_are_not)
     assert_int_equal(p->err, ERR_OK);
     tls_context_destroy(server);
     tls_context_destroy(client);
+    world_deinit(&w);
+}
+
+struct shared {
+    struct tls_context *tls;
+    struct visits {
+        struct pair p;
+        int done, failed;
+    } visits[3];
+};
+
+static void visit(void *owner, enum err err, struct stream *s, const char *detail);
+
+static void dial_again(struct shared *w, size_t i)
+{
+    struct visits *v = &w->visits[i];
+    struct dial_conf conf = { .to = v->p.addr, .tls = w->tls, .tls_name = "edge1", .limit_ms = 10000 };
+    v->p.op = net_dial(v->p.env->net, &conf, visit, v);
+    v->p.client.extra = w;
+}
+
+static void visit(void *owner, enum err err, struct stream *s, const char *detail)
+{
+    struct visits *v = owner;
+    struct shared *w = v->p.client.extra;
+    v->p.op = NULL;
+    v->failed += err != ERR_OK;
+    stream_close(&s);
+    if (++v->done == 40)
+        loop_stop(v->p.loop);
+    else
+        dial_again(w, (size_t)(v - w->visits));
+}
+
+static void drop_stream(void *owner, struct stream *s)
+{
+    stream_close(&s);
+}
+
+static void *visitor(void *arg)
+{
+    struct visits *v = arg;
+    loop_run(v->p.loop);
+    return NULL;
+}
+
+TEST(one_context_serves_several_loops_while_it_is_reloaded)
+{
+    struct world w;
+    struct shared sh = { 0 };
+    pthread_t threads[ARRAY_LEN(sh.visits)];
+    world_init(&w);
+    sh.tls = mutual(&w.edge1);
+    for (size_t i = 0; i < ARRAY_LEN(sh.visits); i++) {
+        struct pair *p = &sh.visits[i].p;
+        struct listen_conf conf = { .tls = sh.tls };
+        pair_init(p);
+        assert_int_equal(addr_parse(SLICE("127.0.0.1"), &conf.addr), ERR_OK);
+        assert_int_equal(net_listen(p->env->net, &conf, drop_stream, NULL, &p->listener, NULL), ERR_OK);
+        listener_addr(p->listener, &p->addr);
+        dial_again(&sh, i);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++) pthread_create(&threads[i], NULL, visitor, &sh.visits[i]);
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(tls_context_reload(sh.tls, NULL), ERR_OK);
+        usleep(1000);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(sh.visits[i].failed, 0);
+        pair_deinit(&sh.visits[i].p);
+    }
+    tls_context_destroy(sh.tls);
     world_deinit(&w);
 }
