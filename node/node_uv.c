@@ -21,7 +21,8 @@
 #include "node/egress.h"
 #include "node/link.h"
 #include "node/ops_uv.h"
-#include "node/queue/queue_uv.h"
+#include "node/queue/queue.h"
+#include "node/queue/reporter.h"
 #include "node/queue/spool_lmdb_uv.h"
 #include "node/relay/classify.h"
 #include "node/workers_uv.h"
@@ -124,14 +125,20 @@ static void on_aim(void *owner, uint8_t to)
 {
     struct node *n = owner;
     const struct identity_conf *ids = n->conf->cluster.identities.items;
-    bool ours = to < n->conf->cluster.identities.n && slice_eq(slice_of(ids[to].node), slice_of(n->conf->name));
+    bool ours = to < n->conf->cluster.identities.n &&
+                slice_eq(slice_of(ids[to].node), slice_of(n->conf->name));
     dispatch_aim(n->dispatch, ours ? to : STORE_NONE);
     log_info(n->log, "node.outbound", kv_cstr("identity", store_identity_name(&n->conf->cluster, to)),
-             kv_cstr("what", ours ? "we send" : to < STORE_FOREIGN ? "handed over" : "kept until somebody may send"));
+             kv_cstr("what", ours                 ? "we send"
+                             : to < STORE_FOREIGN ? "handed over"
+                                                  : "kept until somebody may send"));
     if (!n->queue) return;
-    if (ours) queue_send_out(n->queue);
-    else if (to < n->conf->cluster.identities.n) queue_hand_out(n->queue, ids[to].node);
-    else queue_keep_out(n->queue);
+    if (ours)
+        queue_send_out(n->queue);
+    else if (to < n->conf->cluster.identities.n)
+        queue_hand_out(n->queue, ids[to].node);
+    else
+        queue_keep_out(n->queue);
 }
 
 static void on_queue(void *owner, struct link_queue *out)
@@ -204,8 +211,10 @@ static enum err open_spool(struct node *n, struct buf *why)
     char text[SPOOL_WHY_MAX];
     struct spool_lmdb_conf conf = { .dir = n->conf->spool_dir, .max_bytes = n->conf->queue.spool_bytes_max };
     enum err err = spool_lmdb_open(&conf, n->log, &n->spool_db, text);
-    if (err) buf_putf(why, "%s", text);
-    else n->spool = spool_lmdb_attach(n->spool_db, n->loop);
+    if (err)
+        buf_putf(why, "%s", text);
+    else
+        n->spool = spool_lmdb_attach(n->spool_db, n->loop);
     return err;
 }
 
@@ -222,7 +231,8 @@ static enum err make_resolver(struct node *n, struct buf *why)
         buf_deinit(&text);
     }
     if (!rc->n_servers) {
-        buf_put(why, SLICE("no resolver: name one below resolvers in the cluster's file, or in /etc/resolv.conf"));
+        buf_put(why,
+                SLICE("no resolver: name one below resolvers in the cluster's file, or in /etc/resolv.conf"));
         return ERR_REFUSED;
     }
     n->resolver = resolver_create(n->env, rc);
@@ -232,21 +242,27 @@ static enum err make_resolver(struct node *n, struct buf *why)
 static void on_redis(void *owner, bool up, const char *why)
 {
     struct node *n = owner;
-    if (up) log_info(n->log, "store.up", kv_cstr("why", why));
-    else log_warn(n->log, "store.down", kv_cstr("why", why));
+    if (up)
+        log_info(n->log, "store.up", kv_cstr("why", why));
+    else
+        log_warn(n->log, "store.down", kv_cstr("why", why));
 }
 
 static enum err make_store(struct node *n, struct buf *why)
 {
     const struct cluster_conf *c = &n->conf->cluster;
     const char *password = NULL;
-    opt_source_init(&n->secrets, n->conf->cluster_file);
-    if (c->redis.password_file && opt_read_secret(&n->secrets, "redis.password_file", c->redis.password_file, &password)) {
+    if (c->redis.password_file &&
+        opt_read_secret(&n->secrets, "redis.password_file", c->redis.password_file, &password)) {
         buf_put(why, slice_trim(buf_slice(&n->secrets.errors)));
         return ERR_REFUSED;
     }
-    struct redis_conf rc = { .servers = &c->redis.server, .n_servers = 1, .user = *c->redis.user ? c->redis.user : NULL,
-                             .password = password, .client_name = n->conf->name, .tls = n->redis_tls,
+    struct redis_conf rc = { .servers = &c->redis.server,
+                             .n_servers = 1,
+                             .user = *c->redis.user ? c->redis.user : NULL,
+                             .password = password,
+                             .client_name = n->conf->name,
+                             .tls = n->redis_tls,
                              .tls_name = *c->redis.tls_name ? c->redis.tls_name : NULL,
                              .connect_limit_ms = (uint32_t)c->failover.redis_timeout_ms,
                              .ping_ms = (uint32_t)c->failover.redis_timeout_ms };
@@ -260,14 +276,17 @@ static enum err make_store(struct node *n, struct buf *why)
 
 static enum err make_egress(struct node *n, struct buf *why)
 {
-    struct egress_conf conf = { .node = n->conf, .resolver = n->resolver, .store = n->store, .link = n->link };
+    struct egress_conf conf = {
+        .node = n->conf, .resolver = n->resolver, .store = n->store, .link = n->link
+    };
     return egress_create(n->env, &conf, &egress_events, n, &n->egress, why);
 }
 
 static enum err make_rules(struct node *n, struct buf *why)
 {
     struct classify_conf conf = { .zones = n->zones };
-    CONF_EACH(struct blocklist_conf, it, n->conf->cluster.blocklists) n->zones[conf.n_zones++] = slice_of(it->zone);
+    CONF_EACH(struct blocklist_conf, it, n->conf->cluster.blocklists)
+    n->zones[conf.n_zones++] = slice_of(it->zone);
     return classifier_create(&conf, &n->rules, why);
 }
 
@@ -275,11 +294,228 @@ static enum err make_workers(struct node *n, struct buf *why)
 {
     queue_ids_init(&n->ids, slice_of(n->conf->name), n->env->rng);
     n->dispatch = dispatch_create(n->loop, workers_count(n->conf), &dispatch_events, n);
-    n->workers_conf = (struct workers_conf){ .node = n->conf, .log = n->log, .resolver = &n->resolver_conf,
-                                             .spool = n->spool_db, .dispatch = n->dispatch, .egress = n->egress,
-                                             .ids = &n->ids, .server_tls = n->smtp_tls,
-                                             .client_tls = tls_context_opportunistic_client(), .rules = n->rules };
+    n->workers_conf = (struct workers_conf){ .node = n->conf,
+                                             .log = n->log,
+                                             .resolver = &n->resolver_conf,
+                                             .spool = n->spool_db,
+                                             .dispatch = n->dispatch,
+                                             .egress = n->egress,
+                                             .ids = &n->ids,
+                                             .server_tls = n->smtp_tls,
+                                             .client_tls = tls_context_opportunistic_client(),
+                                             .rules = n->rules };
     enum err err = workers_create(&n->workers_conf, &n->workers, why);
     if (!err) dispatch_joined(n->dispatch);
     return err;
+}
+
+static const char *next_hop(void *owner, struct slice domain)
+{
+    struct node *n = owner;
+    const struct domain_conf *d = cluster_domain(&n->conf->cluster, domain);
+    return d ? d->next_hop : NULL;
+}
+
+static enum err make_queue(struct node *n, struct buf *why)
+{
+    const struct node_conf *c = n->conf;
+    struct queue_conf conf = { .next_hop = next_hop,
+                               .owner = n,
+                               .schedule = { .active_max = (uint32_t)c->queue.deliveries_max,
+                                             .active_per_dest = (uint32_t)c->queue.per_destination_max,
+                                             .give_max = GIVES_MAX,
+                                             .retry = { .glitch_ms = c->queue.glitch_ms,
+                                                        .transient_ms = c->queue.transient_ms,
+                                                        .steady_ms = c->queue.retry_ms,
+                                                        .glitch_tries = (uint32_t)c->queue.glitch_tries,
+                                                        .transient_tries = (uint32_t)c->queue.transient_tries,
+                                                        .delay_dsn_ms = c->queue.delay_dsn_ms,
+                                                        .expire_ms = c->queue.expire_ms } } };
+    struct queue_ports ports = { .spool = n->spool };
+    dispatch_deliverer(n->dispatch, &ports.deliverer);
+    n->reporter_conf = (struct reporter_conf){ .spool = n->spool,
+                                               .ids = &n->ids,
+                                               .host = slice_of(c->host_name),
+                                               .node = slice_of(c->name),
+                                               .is_ours = is_ours,
+                                               .owner = n,
+                                               .expire_ms = c->queue.expire_ms };
+    n->reporter = reporter_create(n->env, &n->reporter_conf);
+    reporter_port(n->reporter, &ports.reporter);
+    if (!n->solo) handover_port(n->handover, &ports.giver);
+    n->queue = queue_create(n->env, &conf, &ports);
+    enum err err = queue_start(n->queue);
+    if (err) buf_putf(why, "the queue in %s cannot be read: %s", c->spool_dir, err_text(err));
+    return err;
+}
+
+/* ---- HTTP ---- */
+
+static bool store_up(void *owner)
+{
+    struct node *n = owner;
+    return n->redis && redis_is_up(n->redis);
+}
+
+static bool is_stopping(void *owner)
+{
+    struct node *n = owner;
+    return n->stopping;
+}
+
+static void smtp_metric(struct buf *b, const char *name, const char *type, const char *help, uint64_t v)
+{
+    buf_putf(b, "# HELP gemel_smtp_%s %s\n# TYPE gemel_smtp_%s %s\ngemel_smtp_%s %" PRIu64 "\n", name, help,
+             name, type, name, v);
+}
+
+static void smtp_metrics(void *owner, struct buf *b)
+{
+    struct node *n = owner;
+    struct smtp_server_stats s;
+    workers_smtp_stats(n->workers, &s);
+    smtp_metric(b, "sessions_open", "gauge", "sessions now", s.sessions_open);
+    smtp_metric(b, "sessions_total", "counter", "sessions so far", s.sessions_total);
+    smtp_metric(b, "sessions_turned_away_total", "counter", "connections refused for want of room",
+                s.sessions_turned_away);
+    smtp_metric(b, "messages_accepted_total", "counter", "messages answered 250 after the dot",
+                s.messages_accepted);
+    smtp_metric(b, "messages_refused_total", "counter", "messages refused after DATA", s.messages_refused);
+    smtp_metric(b, "sessions_tls_total", "counter", "sessions that were encrypted", s.tls_sessions);
+    smtp_metric(b, "auth_failures_total", "counter", "failed log-ins", s.auth_failures);
+}
+
+static enum err make_ops(struct node *n, struct buf *why)
+{
+    struct ops_conf conf = { .node = n->conf,
+                             .egress = n->egress,
+                             .queue = n->queue,
+                             .spool = n->spool,
+                             .dispatch = n->dispatch,
+                             .workers = workers_crew(n->workers),
+                             .store = n->store,
+                             .store_up = store_up,
+                             .stopping = is_stopping,
+                             .smtp_metrics = smtp_metrics,
+                             .owner = n };
+    return ops_create(n->loop, &conf, &n->ops, why);
+}
+
+/* ---- signals ---- */
+
+static void stop_now(struct timer *t)
+{
+    struct node *n = t->owner;
+    loop_stop(n->loop);
+}
+
+static void drained(void *owner)
+{
+    struct node *n = owner;
+    loop_stop(n->loop);
+}
+
+static void reload_tls(struct node *n, struct tls_context *t, const char *what)
+{
+    struct buf why;
+    buf_init(&why, 1024);
+    if (t && tls_context_reload(t, &why))
+        log_error(n->log, "node.certificate_not_reloaded", kv_cstr("what", what),
+                  kv_slice("why", buf_slice(&why)));
+    else if (t)
+        log_info(n->log, "node.certificate_reloaded", kv_cstr("what", what));
+    buf_deinit(&why);
+}
+
+static void on_signal(void *owner, int signo)
+{
+    struct node *n = owner;
+    if (signo == SIGHUP) {
+        reload_tls(n, n->smtp_tls, "smtp_tls");
+        reload_tls(n, n->cluster_tls, "tls");
+    } else if (!n->stopping) {
+        n->stopping = true;
+        log_info(n->log, "node.stopping", kv_u64("signal", (uint64_t)signo));
+        workers_drain(n->workers, n->loop, drained, n);
+        timer_set_in(n->env->timers, &n->drain_limit, DRAIN_MS, stop_now, n);
+    } else {
+        loop_stop(n->loop); /* asked twice */
+    }
+}
+
+/* ---- life ---- */
+
+static enum err start(struct node *n, struct buf *why)
+{
+    enum err err = load_tls(n, why);
+    if (!err) err = open_spool(n, why);
+    if (!err) err = make_resolver(n, why);
+    if (!err && !n->solo) err = make_store(n, why);
+    if (!err) err = make_egress(n, why);
+    if (!err) err = make_rules(n, why);
+    if (!err) err = make_workers(n, why);
+    if (!err && !n->solo) err = make_handover(n, why);
+    if (!err) err = make_queue(n, why);
+    if (!err) err = make_ops(n, why);
+    if (err) return err;
+    egress_start(n->egress);
+    loop_on_signal(n->loop, on_signal, n);
+    return ERR_OK;
+}
+
+enum err node_create(const struct node_conf *conf, bool solo, const struct log *log, struct node **out,
+                     struct buf *why)
+{
+    struct node *n = xzalloc(sizeof *n);
+    n->conf = conf;
+    n->solo = solo;
+    n->log = log;
+    opt_source_init(&n->secrets, conf->cluster_file);
+    enum err err = loop_create(log, &n->loop);
+    if (err) {
+        buf_put(why, SLICE("no event loop: out of file descriptors"));
+    } else {
+        n->env = loop_env(n->loop);
+        err = start(n, why);
+    }
+    if (err) {
+        node_destroy(n);
+        return err;
+    }
+    *out = n;
+    return ERR_OK;
+}
+
+void node_run(struct node *n)
+{
+    log_info(n->log, "node.ready", kv_cstr("node", n->conf->name), kv_cstr("version", GEMEL_VERSION),
+             kv_bool("solo", n->solo), kv_u64("workers", crew_size(workers_crew(n->workers))));
+    loop_run(n->loop);
+}
+
+void node_destroy(struct node *n)
+{
+    if (!n) return;
+    if (n->loop) timer_clear(n->env->timers, &n->drain_limit);
+    ops_destroy(n->ops);
+    queue_destroy(n->queue);
+    reporter_destroy(n->reporter);
+    handover_destroy(n->handover);
+    workers_destroy(n->workers); /* before the gates they read */
+    dispatch_destroy(n->dispatch);
+    egress_destroy(n->egress);
+    node_link_destroy(n->link);
+    store_redis_destroy(n->store);
+    redis_destroy(n->redis);
+    if (n->resolver) resolver_destroy(n->resolver);
+    spool_lmdb_detach(n->spool);
+    spool_lmdb_close(n->spool_db);
+    classifier_destroy(n->rules);
+    loop_destroy(n->loop);
+    tls_context_destroy(n->cluster_tls);
+    tls_context_destroy(n->smtp_tls);
+    tls_context_destroy(n->redis_tls);
+    for (size_t i = 0; i < REFUSALS_KEPT; i++) arena_deinit(&n->refusals[i].arena);
+    opt_source_deinit(&n->secrets);
+    free(n);
 }

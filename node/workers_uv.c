@@ -66,8 +66,9 @@ static void add_listeners(struct workers *w, const struct opt_list *addrs, enum 
     CONF_EACH(struct addr, it, *addrs)
     {
         ASSERT(w->n_listeners < LISTENERS_MAX); /* three lists of 16 */
-        w->listeners[w->n_listeners++] = (struct smtp_listener_conf){ .addr = *it, .kind = kind, .reuse_port = true,
-                                                                      .tls_required = kind == ACCEPT_SUBMISSION };
+        w->listeners[w->n_listeners++] = (struct smtp_listener_conf){
+            .addr = *it, .kind = kind, .reuse_port = true, .tls_required = kind == ACCEPT_SUBMISSION
+        };
     }
 }
 
@@ -132,8 +133,10 @@ static void server_conf_of(struct worker *w, struct smtp_server_conf *c)
     c->session.rcpts_max = (uint32_t)n->smtp.recipients_max;
     c->session.command_limit_ms = (uint32_t)n->smtp.command_ms;
     c->session.data_limit_ms = (uint32_t)n->smtp.data_ms;
-    c->relay = (struct relay_control){ .domains = all->domains, .n_domains = n->cluster.domains.n,
-                                       .inside = n->cluster.inside.items, .n_inside = n->cluster.inside.n };
+    c->relay = (struct relay_control){ .domains = all->domains,
+                                       .n_domains = n->cluster.domains.n,
+                                       .inside = n->cluster.inside.items,
+                                       .n_inside = n->cluster.inside.n };
     c->intake.spool = w->spool;
     c->intake.ids = all->conf.ids;
     c->intake.host = slice_of(n->host_name);
@@ -179,8 +182,13 @@ static enum err start(void *owner, size_t i, struct loop *l)
     *w = (struct worker){ .all = all, .i = i, .loop = l, .env = loop_env(l) };
     w->spool = spool_lmdb_attach(all->conf.spool, l);
     w->resolver = resolver_create(w->env, all->conf.resolver);
-    struct dispatch_worker d = { .loop = l, .env = w->env, .resolver = w->resolver, .spool = w->spool,
-                                 .confs = all->deliveries, .identities = all->identities, .n = all->n_faces };
+    struct dispatch_worker d = { .loop = l,
+                                 .env = w->env,
+                                 .resolver = w->resolver,
+                                 .spool = w->spool,
+                                 .confs = all->deliveries,
+                                 .identities = all->identities,
+                                 .n = all->n_faces };
     dispatch_join(all->conf.dispatch, i, &d);
     struct buf why;
     buf_init(&why, 1024);

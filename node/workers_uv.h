@@ -20,10 +20,10 @@ struct workers_conf { /* borrowed while the workers live */
     const struct resolver_conf *resolver;
     struct spool_lmdb *spool;
     struct dispatch *dispatch;
-    struct egress *egress;           /* for the gates */
+    struct egress *egress; /* for the gates */
     struct queue_ids *ids;
-    struct tls_context *server_tls;  /* NULL: no STARTTLS */
-    struct tls_context *client_tls;  /* NULL: never TLS */
+    struct tls_context *server_tls; /* NULL: no STARTTLS */
+    struct tls_context *client_tls; /* NULL: never TLS */
     const struct classifier *rules;
 };
 
@@ -36,6 +36,7 @@ void workers_drain(struct workers *w, struct loop *control, workers_drained_fn *
 void workers_destroy(struct workers *w); /* cuts what is left, joins the threads; safe on NULL */
 
 struct crew *workers_crew(struct workers *w);
-void workers_smtp_stats(struct workers *w, struct smtp_server_stats *out); /* sums, as of each worker's last second */
+void workers_smtp_stats(struct workers *w,
+                        struct smtp_server_stats *out); /* sums, as of each worker's last second */
 
 #endif
