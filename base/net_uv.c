@@ -89,6 +89,7 @@ void net_destroy(struct net *n)
     if (!n) return;
     ASSERT(list_empty(&n->listeners) && list_empty(&n->dials) && list_empty(&n->udps));
     ASSERT(list_empty(&n->streams));
+    on_before_poll(&n->before_poll); /* last words that the kernel takes at once still leave */
     while (!list_empty(&n->finishing)) stream_cut(CONTAINER_OF(n->finishing.next, struct stream, link));
     n->dying = true;
     uv_close((uv_handle_t *)&n->before_poll, on_own_closed);

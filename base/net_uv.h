@@ -9,7 +9,7 @@ typedef struct uv_loop_s uv_loop_t;
 
 /* `timers` is borrowed until net_destroy. */
 struct net *net_create(uv_loop_t *uv, struct timers *timers);
-/* Streams that are finishing are cut. Asserts that no other stream, listener, dial or UDP socket is open. The memory
+/* Streams that are finishing say what the kernel takes at once, and are cut. Asserts that no other stream, listener, dial or UDP socket is open. The memory
  * goes when libuv has let go of the handles: run the loop until it returns. */
 void net_destroy(struct net *n);
 

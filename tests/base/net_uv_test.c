@@ -267,6 +267,25 @@ TEST(finish_ends_at_its_limit_when_the_peer_does_not)
     pair_deinit(&p);
 }
 
+TEST(last_words_leave_even_when_the_loop_ends_at_once)
+{
+    struct pair p;
+    pair_init(&p);
+    pair_listen(&p, (struct listen_conf){ 0 });
+    struct sockaddr_storage ss;
+    socklen_t n = addr_to_sockaddr(&p.addr, &ss);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (void *)&ss, n), 0);
+    RUN_UNTIL(p.loop, p.accepts);
+    stream_write(p.server.s, SLICE("421 4.3.2 shutting down\r\n"));
+    stream_finish(&p.server.s, 1000);
+    pair_deinit(&p);
+    char got[64] = "";
+    assert_int_equal(read(fd, got, sizeof got), 25);
+    assert_int_equal(read(fd, got, sizeof got), 0);
+    close(fd);
+}
+
 TEST(after_the_peers_half_close_we_can_still_answer)
 {
     struct pair p;
