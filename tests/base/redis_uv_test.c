@@ -221,9 +221,9 @@ TEST(a_server_that_hangs_is_noticed_by_limits_and_pings)
     struct client c;
     struct answer a = { 0 }, quick = { 0 };
     redis_server_init(&s, "");
-    client_init(&c, (struct redis_conf){ .ping_ms = 300, .connect_limit_ms = 300 }, &s.addr);
+    client_init(&c, (struct redis_conf){ .ping_ms = 1000, .connect_limit_ms = 1000 }, &s.addr);
     RUN_UNTIL(c.loop, c.seen.ups);
-    loop_run_for(c.loop, 700); /* pings keep it up */
+    loop_run_for(c.loop, 1500); /* pings keep it up */
     assert_int_equal(c.seen.downs, 0);
     redis_server_kill(&s, SIGSTOP);
     uint64_t start = clock_boot_ms(NULL);
@@ -231,7 +231,7 @@ TEST(a_server_that_hangs_is_noticed_by_limits_and_pings)
     RUN_UNTIL(c.loop, a.count);
     assert_int_equal(a.err, ERR_UNKNOWN);
     assert_string_equal(a.word, "deadline");
-    assert_in_range(clock_boot_ms(NULL) - start, 100, 250);
+    assert_in_range(clock_boot_ms(NULL) - start, 100, 900);
     assert_true(redis_is_up(c.r)); /* one slow answer is no outage */
     RUN_UNTIL(c.loop, c.seen.downs);
     assert_string_equal(c.seen.why, "no answer in time");
