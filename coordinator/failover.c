@@ -70,6 +70,8 @@ void fo_move_to(struct failover *f, enum fo_state to, const char *why)
     f->try_next_ms = 0;
     f->step = (struct fo_wait){ 0 };
     f->publish = (struct fo_wait){ 0 };
+    if (to == FO_VERIFYING) f->standing_ms = f->op.to < f->conf.n ? f->ids[f->op.to].pass_ms : 0;
+    if (to == FO_RECOVERING) f->lead_since_ms = f->now_ms;
 }
 
 /* ---- out ---- */
@@ -363,6 +365,9 @@ static void learn_token(struct failover *f, const struct fo_event *ev)
     if (!f->dns.seq || ev->seq != f->dns.seq) return; /* cleared by whoever waits, or below */
     f->token_reachable = ev->reachable;
     if (!ev->reachable) return;
+    /* More than one change since we looked: an identity may have been out and in again. */
+    if (ev->token.serial > f->token.serial + 1)
+        for (uint8_t i = 0; i < f->conf.n; i++) f->ids[i].pass_since_ms = 0;
     f->token = ev->token;
     f->token_ms = f->now_ms;
     if (ev->token.present && !ev->token.foreign) learn_epoch(f, ev->token.epoch);
@@ -386,8 +391,11 @@ static void learn_verified(struct failover *f, const struct fo_verified *v)
             if (sv->state == FO_SERVER_OK && sv->pass_set & BIT(i)) f->ids[i].spf_ok++;
     }
     for (uint8_t i = 0; i < f->conf.n; i++) {
-        if (any && !(all & BIT(i))) f->ids[i].pass_ms = 0; /* somebody says otherwise: no excuse is left */
-        if (any && !silent && all & BIT(i)) f->ids[i].pass_ms = f->now_ms;
+        if (any && !(all & BIT(i)))
+            f->ids[i].pass_ms = f->ids[i].pass_since_ms = 0; /* somebody says otherwise: no excuse is left */
+        if (!any || silent || !(all & BIT(i))) continue;
+        f->ids[i].pass_ms = f->now_ms;
+        if (!f->ids[i].pass_since_ms) f->ids[i].pass_since_ms = f->now_ms;
     }
 }
 
@@ -451,7 +459,8 @@ static void following_on(struct failover *f, const struct fo_event *ev)
     (void)fo_answered(ev, FO_EV_VERIFIED, &f->verify);
     if (f->view_ms && f->now_ms >= f->verify_next_ms) {
         f->verify_next_ms = f->now_ms + f->conf.spf_check_ms;
-        fo_verify(f); /* so that a new leader knows at once who passes */
+        fo_verify(f); /* so that a new leader knows at once who passes, and since when */
+        fo_read_token(f);
     }
 }
 
@@ -508,7 +517,9 @@ void failover_step(struct failover *f, const struct fo_event *ev, struct fo_acti
 
 uint64_t failover_due_ms(const struct failover *f)
 {
-    uint64_t due = MIN(f->lead_next_ms, f->view_next_ms);
+    uint64_t limit = f->conf.store_timeout_ms;
+    uint64_t lead = f->lead.seq ? f->lead.sent_ms + limit : f->lead_next_ms;
+    uint64_t due = MIN(lead, f->view_wait.seq ? f->view_wait.sent_ms + limit : f->view_next_ms);
     if (f->state >= FO_RECORDING || f->state == FO_RECOVERING)
         due = MIN(due, f->now_ms + f->conf.view_ms / 4);
     return MAX(due, f->now_ms + 1);
@@ -574,4 +585,9 @@ void failover_destroy(struct failover *f)
 enum fo_state failover_state(const struct failover *f)
 {
     return f->state;
+}
+
+uint64_t failover_quarantined_wall_ms(const struct failover *f, uint8_t identity)
+{
+    return identity < f->conf.n ? f->view.quarantined_wall_ms[identity] : 0;
 }

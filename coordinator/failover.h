@@ -250,5 +250,7 @@ void failover_status(const struct failover *f, uint64_t now_ms, struct fo_status
 bool failover_leads(const struct failover *f, uint64_t now_ms);
 enum fo_state failover_state(const struct failover *f);
 const char *failover_state_name(enum fo_state s);
+/* The quarantine mark as the store has it, for POLICY_EV_MARK; 0: none. */
+uint64_t failover_quarantined_wall_ms(const struct failover *f, uint8_t identity);
 
 #endif

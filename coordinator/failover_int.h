@@ -30,6 +30,7 @@ struct fo_ident {
     struct policy_verdict verdict;
     bool judged;
     uint64_t pass_ms; /* when all servers last passed it, with none silent */
+    uint64_t pass_since_ms; /* since when no look at them found otherwise; 0: the last one did */
     uint32_t spf_ok, spf_of;
     uint64_t cool_until_ms; /* refused a grant lately */
     uint64_t handoff_ms;
@@ -57,6 +58,7 @@ struct failover {
 
     struct store_claim claim;
     uint64_t lead_until_ms; /* 0: not leading */
+    uint64_t lead_since_ms;
     struct fo_wait lead, view_wait, step, aux_wait;
     uint64_t lead_next_ms, view_next_ms, step_next_ms;
     struct store_req step_req;
@@ -91,7 +93,8 @@ struct failover {
     uint64_t order_next_ms;
     uint32_t tries, rounds;
     bool round_bad; /* the last verification found a server that says otherwise */
-    uint64_t try_next_ms, round_ms, verified_ms, verify_took_ms;
+    uint64_t try_next_ms, verified_ms, verify_took_ms;
+    uint64_t standing_ms;     /* when all servers passed the new one, as known when verifying began */
     bool fence_run;           /* the fence command has been started for this operation */
     uint64_t fence_run_token; /* and confirmed for this token */
     uint64_t gap_from_ms;

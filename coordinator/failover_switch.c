@@ -215,12 +215,18 @@ static const char *dns_objection(const struct failover *f)
     return NULL;
 }
 
+/* Must receivers' old answers be outlived? In exclusive mode the record alone does not tell since when it authorises an
+ * identity (the operation that added it may be lost with the store's data), so everybody but the last sender waits; how
+ * long is what the standing verification knows. */
 static bool grows(const struct failover *f, const struct fo_plan *p, uint32_t set)
 {
     uint32_t had = f->token_reachable && f->token.present ? f->token.spf_set : 0;
-    if (!(set & ~had)) return false;
-    if (f->conf.exclusive) return !f->token_reachable || f->token.present;
-    return p->kind == STORE_OP_PUBLISH || (p->flags & STORE_F_FORCED);
+    uint32_t new = set & ~had;
+    if (p->kind == STORE_OP_PUBLISH) return new != 0;
+    if (!f->conf.exclusive) return (p->flags & STORE_F_FORCED) && new &BIT(p->to);
+    if (f->token_reachable && !f->token.present) return false; /* there is no old answer */
+    bool last = f->egress.state != STORE_EGRESS_NONE && f->egress.identity == p->to;
+    return !last || new &BIT(p->to);
 }
 
 static void send_begin(struct failover *f)
@@ -601,16 +607,25 @@ static uint32_t rounds_needed(const struct failover *f)
 {
     if (set_changes(f) || f->op.to >= f->conf.n) return 2;
     /* The standing verification of a record that did not change was the first round. */
-    uint64_t pass = f->ids[f->op.to].pass_ms;
-    bool standing = pass && pass < f->state_ms && f->now_ms < pass + 3 * f->conf.spf_check_ms;
+    uint64_t pass = f->standing_ms;
+    bool standing = pass && f->now_ms < pass + 3 * f->conf.spf_check_ms;
     return standing ? 1 : 2;
+}
+
+static uint64_t old_answers_until_ms(const struct failover *f)
+{
+    uint64_t since = f->op.kind != STORE_OP_PUBLISH && f->op.to < f->conf.n ? f->ids[f->op.to].pass_since_ms
+                                                                            : 0;
+    if (!since) since = f->verified_ms;
+    return since + MAX(f->set_ttl_ms, f->conf.spf_ttl_ms) + 2 * f->verify_took_ms;
 }
 
 static void verified(struct failover *f)
 {
     f->verified_ms = f->now_ms;
     f->verify_took_ms = f->now_ms - f->state_ms;
-    bool wait = (f->op.flags & STORE_F_GREW) && !(f->op.flags & (STORE_F_ROLLBACK | STORE_F_ACCEPT_RISK));
+    bool wait = (f->op.flags & STORE_F_GREW) && !(f->op.flags & (STORE_F_ROLLBACK | STORE_F_ACCEPT_RISK)) &&
+                f->now_ms < old_answers_until_ms(f);
     fo_move_to(f, wait ? FO_WAITING : after_publishing(f), "verified");
 }
 
@@ -680,8 +695,7 @@ void fo_waiting_on(struct failover *f, const struct fo_event *ev)
         return;
     }
     if (!recorded(f, STORE_STEP_WAITING, ev)) return;
-    uint64_t until = f->verified_ms + MAX(f->set_ttl_ms, f->conf.spf_ttl_ms) + 2 * f->verify_took_ms;
-    if (f->now_ms < until && !MUTANT(NO_TTL_WAIT)) return;
+    if (f->now_ms < old_answers_until_ms(f) && !MUTANT(NO_TTL_WAIT)) return;
     fo_move_to(f, after_publishing(f), "old answers have expired");
 }
 

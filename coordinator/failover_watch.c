@@ -181,6 +181,9 @@ static bool restore(struct failover *f)
         last = f->token.identity; /* the store lost everything, DNS did not */
     bool had = last < f->conf.n;
     uint8_t to = had && !fo_not_fit(f, last) ? last : candidate(f, STORE_NONE, false);
+    /* The first time of all, the first of the configuration gets a moment to come up. */
+    bool young = !had && f->now_ms < f->lead_since_ms + 3 * f->conf.silent_ms;
+    if (young && to != 0) return false;
     if (to == STORE_NONE) to = second_best(f, STORE_NONE, false);
     if (to == STORE_NONE && had && !fo_not_usable(f, last)) to = last;
     if (to == STORE_NONE) {

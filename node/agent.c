@@ -490,7 +490,9 @@ static void on_store(struct agent *a, const struct agent_event *ev, struct agent
     if (renew) a->renew_seq = 0;
     if (r->status != STORE_UNKNOWN) {
         uint32_t before = a->seq;
+        bool again = !a->store_heard_ms || a->now_ms >= a->store_heard_ms + 2 * (uint64_t)a->conf.beat_ms;
         a->store_heard_ms = a->now_ms;
+        if (again) beat_soon(a); /* it makes us eligible: say so now */
         /* An answer OK to our own renewal is the newest word about our epoch: nothing else in it is an order. */
         if (!(renew && r->status == STORE_OK)) see_egress(a, &r->egress, out);
         if (renew && a->seq != before) return; /* that was the order behind the refusal */
