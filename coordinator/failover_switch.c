@@ -463,7 +463,8 @@ static bool may_pend(const struct failover *f)
     if (f->op.kind == STORE_OP_PUBLISH) return false;
     uint64_t pass = f->ids[f->op.to].pass_ms;
     bool lately = pass && f->now_ms < pass + f->conf.spf_fresh_ms;
-    if (f->op.flags & STORE_F_ROLLBACK) return true; /* it was authorised all the time */
+    if (f->op.flags & STORE_F_ROLLBACK) /* who sent before is authorised still */
+        return lately || (f->token.present && f->token.spf_set & BIT(f->op.to));
     if (f->op.kind == STORE_OP_REGRANT) return lately;
     return lately && !f->conf.exclusive && !(f->op.flags & STORE_F_GREW);
 }
@@ -624,14 +625,15 @@ static void verified(struct failover *f)
 {
     f->verified_ms = f->now_ms;
     f->verify_took_ms = f->now_ms - f->state_ms;
-    bool wait = (f->op.flags & STORE_F_GREW) && !(f->op.flags & (STORE_F_ROLLBACK | STORE_F_ACCEPT_RISK)) &&
+    bool wait = (f->op.flags & STORE_F_GREW) && !(f->op.flags & STORE_F_ACCEPT_RISK) &&
                 f->now_ms < old_answers_until_ms(f);
     fo_move_to(f, wait ? FO_WAITING : after_publishing(f), "verified");
 }
 
 static void verify_over(struct failover *f, const char *why)
 {
-    if (!f->round_bad && f->op.flags & (STORE_F_DNS_PENDING | STORE_F_ROLLBACK))
+    bool may = !f->round_bad && !(f->op.flags & STORE_F_GREW);
+    if (may && f->op.flags & (STORE_F_DNS_PENDING | STORE_F_ROLLBACK))
         fo_move_to(f, after_publishing(f), why); /* publish_failed has weighed it already */
     else
         roll_back(f, why);
@@ -866,7 +868,10 @@ static void plan_back(struct failover *f)
 {
     struct store_op_rec *op = &f->op;
     uint8_t back = op->from, tried = op->to;
-    op->flags = (op->flags | STORE_F_ROLLBACK) & ~(uint32_t)(STORE_F_DNS_PENDING | STORE_F_ACKED);
+    op->flags = (op->flags | STORE_F_ROLLBACK) &
+                ~(uint32_t)(STORE_F_DNS_PENDING | STORE_F_ACKED | STORE_F_GREW);
+    bool in = f->token.present && f->token.spf_set & BIT(back);
+    if (f->conf.exclusive && (!in || f->role_ms)) op->flags |= STORE_F_GREW;
     op->to = back;
     op->from = tried;
     op->epoch = fo_next_epoch(f);

@@ -483,7 +483,8 @@ void fo_watching_on(struct failover *f, const struct fo_event *ev)
         fo_resume(f);
         return;
     }
-    if (obey(f) || f->state != FO_WATCHING) return;
+    if (obey(f) || f->state != FO_WATCHING || f->n_aux)
+        return; /* a pause is written before anything is begun */
     if (f->now_ms < f->quiet_until_ms) return;
     if (f->issue[0] && f->now_ms > f->issue_ms + f->conf.cooldown_ms) f->issue[0] = '\0';
     if (restore(f) || f->egress.state != STORE_EGRESS_ACTIVE || f->egress.identity >= f->conf.n) return;

@@ -26,6 +26,7 @@ struct options {
 
 struct totals {
     uint64_t lives, violations, switches, events, emitted;
+    char first[256]; /* what the first violation was */
 };
 
 static void usage(FILE *out)
@@ -85,6 +86,7 @@ static void live(const struct options *o, uint64_t first, uint64_t step, struct 
         t->events += w->events;
         t->emitted += w->emitted;
         bool bad = w->violation[0] != '\0';
+        if (bad && !t->first[0]) snprintf(t->first, sizeof t->first, "%s", w->violation);
         sim_destroy(w);
         if (!bad) continue;
         t->violations++;
@@ -111,10 +113,11 @@ static void run_jobs(const struct options *o, struct totals *sum)
         struct totals t = { 0 };
         close(fds[j][1]);
         if (read(fds[j][0], &t, sizeof t) != (ssize_t)sizeof t)
-            t = (struct totals){ .violations = 1 }; /* it died */
+            t = (struct totals){ .violations = 1, .first = "the process died" };
         close(fds[j][0]);
         sum->lives += t.lives, sum->violations += t.violations, sum->switches += t.switches;
         sum->events += t.events, sum->emitted += t.emitted;
+        if (!sum->first[0]) memcpy(sum->first, t.first, sizeof sum->first);
         wait(NULL);
     }
 }
@@ -191,7 +194,8 @@ int main(int argc, char **argv)
            "violations: %" PRIu64 "\n",
            t.lives, t.switches, t.emitted, t.events, s, (double)t.lives / s, t.violations);
     if (mutation_now) {
-        printf("bug %s: %s\n", mutations[mutation_now].word, t.violations ? "found" : "NOT FOUND");
+        printf("bug %s: %s%s\n", mutations[mutation_now].word, t.violations ? "found: " : "NOT FOUND",
+               t.first);
         return t.violations ? 0 : 1;
     }
     return t.violations ? 1 : 0;
