@@ -212,16 +212,16 @@ static void report(struct task *t)
                                 .from = t->from,
                                 .helo = d->sessions[t->job->flow][0].helo,
                                 .took_ms = now_ms(d) - t->started_ms };
-    struct slice told = SLICE(""); /* one piece of evidence for one reply, however many recipients it had */
+    const char *told = NULL; /* one piece of evidence for one reason, however many recipients heard it */
     for (size_t i = 0; i < t->job->n_rcpts; i++) {
         struct relay_outcome *o = &t->outcomes[i];
         struct refusal r;
         report_log(d->env.log, &a, rcpt_address(t, i), o);
         count(t, o);
-        if (!d->refused || !d->conf->rules || o->text.p == told.p) continue;
+        if (!d->refused || !d->conf->rules || o->rule.p == told) continue;
         if (!report_refusal(&a, d->conf->identity, d->conf->rules, o, timers_wall_ms(d->env.timers), &r))
             continue;
-        told = o->text;
+        told = o->rule.p;
         d->refused(d->owner, &r);
     }
 }
