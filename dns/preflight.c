@@ -1,5 +1,6 @@
 #include "dns/preflight.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -63,12 +64,23 @@ static void finish(struct preflight_op *op)
     done(owner, &report);
 }
 
-#define FOUND(op, check, mark_, ...)                                                  \
-    do {                                                                              \
-        (op)->report.finding[check].mark = (mark_);                                   \
-        snprintf((op)->report.finding[check].what, PREFLIGHT_WORDS_MAX, __VA_ARGS__); \
+/* Texts are cut at their bound: the numbers are far above what real names need. */
+static void say(char *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void say(char *out, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(out, PREFLIGHT_WORDS_MAX, fmt, ap);
+    va_end(ap);
+}
+
+#define FOUND(op, check, mark_, ...)                        \
+    do {                                                    \
+        (op)->report.finding[check].mark = (mark_);         \
+        say((op)->report.finding[check].what, __VA_ARGS__); \
     } while (0)
-#define CURE(op, check, ...) snprintf((op)->report.finding[check].cure, PREFLIGHT_WORDS_MAX, __VA_ARGS__)
+#define CURE(op, check, ...) say((op)->report.finding[check].cure, __VA_ARGS__)
 
 static void answered(struct preflight_op *op)
 {

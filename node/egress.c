@@ -558,7 +558,7 @@ void egress_face(const struct egress *e, size_t i, struct egress_face *out)
         .state = agent_state(f->agent),
         .why = agent_why(f->agent),
         .epoch = agent_epoch(f->agent),
-        .lease_left_ms = gate_left_ms(&f->gate, timers_now_ms(e->env->timers)),
+        .lease_left_ms = e->conf.store ? gate_left_ms(&f->gate, timers_now_ms(e->env->timers)) : UINT64_MAX,
         .sent = f->sent,
         .preflight_known = f->preflight_known,
         .fit = f->fit,

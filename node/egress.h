@@ -58,7 +58,8 @@ struct egress_face {
     const struct gate *gate;
     enum agent_state state;
     const char *why;
-    uint64_t epoch, lease_left_ms, sent;
+    uint64_t epoch, sent;
+    uint64_t lease_left_ms; /* 0: closed; UINT64_MAX: solo, for good */
     bool preflight_known, fit;
     const struct preflight_report *preflight;
 };

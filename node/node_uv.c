@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/crew_uv.h"
 #include "base/disk.h"
 #include "base/env.h"
 #include "base/loop_uv.h"
@@ -28,7 +29,7 @@
 #include "node/workers_uv.h"
 #include "proto/store_redis_uv.h"
 
-enum { REFUSALS_KEPT = 256, DRAIN_MS = 10000, EVIDENCE_KEEP_MS = 30 * 60 * 1000 };
+enum { REFUSALS_KEPT = 256, GIVES_MAX = 256, DRAIN_MS = 10000, EVIDENCE_KEEP_MS = 30 * 60 * 1000 };
 
 struct kept_refusal { /* evidence that waits for the next heartbeat with a link up */
     struct arena arena;
@@ -42,7 +43,7 @@ struct node {
     struct loop *loop;
     const struct env *env;
     struct opt_source secrets; /* owner of what was read from secret files */
-    struct tls_context *cluster_tls, *smtp_tls, *redis_tls;
+    struct tls_context *cluster_tls, *smtp_tls, *redis_tls, *client_tls;
     struct spool_lmdb *spool_db;
     struct spool *spool;
     struct resolver_conf resolver_conf;
@@ -64,6 +65,8 @@ struct node {
     struct kept_refusal refusals[REFUSALS_KEPT]; /* a ring */
     size_t refusals_at, n_refusals, refusals_told;
     struct timer drain_limit;
+    struct reporter_conf reporter_conf;
+    struct reporter *reporter;
 };
 
 /* ---- refusals: from the workers to the coordinators ---- */
@@ -200,6 +203,7 @@ static enum err load_tls(struct node *n, struct buf *why)
     struct tls_conf smtp = { NULL, c->smtp_tls.cert, c->smtp_tls.key, TLS_VERIFY_NONE };
     struct tls_conf redis = { c->cluster.redis.ca_file, NULL, NULL, TLS_VERIFY_PEER };
     enum err err = ERR_OK;
+    n->client_tls = tls_context_opportunistic_client();
     if (c->tls.cert && *c->tls.cert) err = tls_context_create(&cluster, &n->cluster_tls, why);
     if (!err && c->smtp_tls.cert && *c->smtp_tls.cert) err = tls_context_create(&smtp, &n->smtp_tls, why);
     if (!err && !n->solo && c->cluster.redis.tls) err = tls_context_create(&redis, &n->redis_tls, why);
@@ -302,7 +306,7 @@ static enum err make_workers(struct node *n, struct buf *why)
                                              .egress = n->egress,
                                              .ids = &n->ids,
                                              .server_tls = n->smtp_tls,
-                                             .client_tls = tls_context_opportunistic_client(),
+                                             .client_tls = n->client_tls,
                                              .rules = n->rules };
     enum err err = workers_create(&n->workers_conf, &n->workers, why);
     if (!err) dispatch_joined(n->dispatch);
@@ -314,6 +318,11 @@ static const char *next_hop(void *owner, struct slice domain)
     struct node *n = owner;
     const struct domain_conf *d = cluster_domain(&n->conf->cluster, domain);
     return d ? d->next_hop : NULL;
+}
+
+static bool is_ours(void *owner, struct slice domain)
+{
+    return next_hop(owner, domain) != NULL;
 }
 
 static enum err make_queue(struct node *n, struct buf *why)
@@ -342,7 +351,6 @@ static enum err make_queue(struct node *n, struct buf *why)
                                                .expire_ms = c->queue.expire_ms };
     n->reporter = reporter_create(n->env, &n->reporter_conf);
     reporter_port(n->reporter, &ports.reporter);
-    if (!n->solo) handover_port(n->handover, &ports.giver);
     n->queue = queue_create(n->env, &conf, &ports);
     enum err err = queue_start(n->queue);
     if (err) buf_putf(why, "the queue in %s cannot be read: %s", c->spool_dir, err_text(err));
@@ -454,7 +462,6 @@ static enum err start(struct node *n, struct buf *why)
     if (!err) err = make_egress(n, why);
     if (!err) err = make_rules(n, why);
     if (!err) err = make_workers(n, why);
-    if (!err && !n->solo) err = make_handover(n, why);
     if (!err) err = make_queue(n, why);
     if (!err) err = make_ops(n, why);
     if (err) return err;
@@ -500,7 +507,6 @@ void node_destroy(struct node *n)
     ops_destroy(n->ops);
     queue_destroy(n->queue);
     reporter_destroy(n->reporter);
-    handover_destroy(n->handover);
     workers_destroy(n->workers); /* before the gates they read */
     dispatch_destroy(n->dispatch);
     egress_destroy(n->egress);
@@ -515,6 +521,7 @@ void node_destroy(struct node *n)
     tls_context_destroy(n->cluster_tls);
     tls_context_destroy(n->smtp_tls);
     tls_context_destroy(n->redis_tls);
+    tls_context_destroy(n->client_tls);
     for (size_t i = 0; i < REFUSALS_KEPT; i++) arena_deinit(&n->refusals[i].arena);
     opt_source_deinit(&n->secrets);
     free(n);

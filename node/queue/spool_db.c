@@ -53,6 +53,7 @@ struct spool_reader {
     struct spool_db *db;
     struct list link;
     MDB_txn *txn; /* reset between reads, so that no page is held back; NULL: not made yet */
+    unsigned looks; /* how deep in look() */
 };
 
 /* ---- small things ---- */
@@ -709,14 +710,22 @@ void spool_reader_destroy(struct spool_reader *r)
     free(r);
 }
 
-/* Between look and unlook the map stands still and the snapshot is the newest. */
+/* Between look and unlook the map stands still and the snapshot is the newest. They nest: what spool_each calls may read,
+ * and sees the same snapshot. */
 static enum err look(struct spool_reader *r)
 {
+    if (r->looks) {
+        r->looks++;
+        return ERR_OK;
+    }
     pthread_rwlock_rdlock(&r->db->map_lock);
     int rc = !r->db->env ? MDB_PANIC
              : r->txn    ? mdb_txn_renew(r->txn)
                          : mdb_txn_begin(r->db->env, NULL, MDB_RDONLY, &r->txn);
-    if (rc == 0) return ERR_OK;
+    if (rc == 0) {
+        r->looks = 1;
+        return ERR_OK;
+    }
     if (r->txn) mdb_txn_abort(r->txn);
     r->txn = NULL;
     pthread_rwlock_unlock(&r->db->map_lock);
@@ -725,6 +734,7 @@ static enum err look(struct spool_reader *r)
 
 static void unlook(struct spool_reader *r)
 {
+    if (--r->looks) return;
     mdb_txn_reset(r->txn);
     pthread_rwlock_unlock(&r->db->map_lock);
 }

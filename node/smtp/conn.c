@@ -57,7 +57,7 @@ static void conn_free(struct conn *c)
     server_left(s, &peer);
 }
 
-void conn_destroy(struct list *link)
+void smtp_conn_destroy(struct list *link)
 {
     struct conn *c = CONTAINER_OF(link, struct conn, link);
     stream_close(&c->stream);
@@ -333,7 +333,7 @@ static void on_end(void *owner, enum err why, const char *detail)
     if (why == ERR_CLOSED)
         finish(c); /* it may still be listening for the last replies */
     else
-        conn_destroy(&c->link);
+        smtp_conn_destroy(&c->link);
 }
 
 static void on_drained(void *owner)
@@ -358,7 +358,7 @@ static void on_secured(void *owner, enum err err, const char *detail)
 
 static const struct stream_events events = { on_data, on_end, on_drained, on_secured };
 
-void conn_open(struct smtp_door *door, struct stream *stream, enum smtp_reply turned_away)
+void smtp_conn_open(struct smtp_door *door, struct stream *stream, enum smtp_reply turned_away)
 {
     struct smtp_server *s = door->server;
     struct conn *c = xzalloc(sizeof *c);
@@ -380,7 +380,7 @@ void conn_open(struct smtp_door *door, struct stream *stream, enum smtp_reply tu
     pump(c, (struct smtp_event){ .kind = SMTP_EV_CONNECT });
 }
 
-void conn_shutdown(struct list *link)
+void smtp_conn_shutdown(struct list *link)
 {
     struct conn *c = CONTAINER_OF(link, struct conn, link);
     pump(c, (struct smtp_event){ .kind = SMTP_EV_SHUTDOWN });

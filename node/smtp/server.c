@@ -61,7 +61,7 @@ static void on_accepted(void *owner, struct stream *stream)
     s->stats.sessions_open++;
     s->stats.sessions_turned_away += turned_away != SMTP_REPLY_NONE;
     count_client(s, &peer, 1);
-    conn_open(door, stream, turned_away);
+    smtp_conn_open(door, stream, turned_away);
 }
 
 static void say_done(struct timer *t)
@@ -147,7 +147,7 @@ void smtp_server_shutdown(struct smtp_server *s, smtp_server_done_fn *done, void
     s->done = done;
     s->done_owner = owner;
     close_doors(s);
-    LIST_EACH_SAFE(&s->conns, it, next) conn_shutdown(it);
+    LIST_EACH_SAFE(&s->conns, it, next) smtp_conn_shutdown(it);
     done_if_empty(s);
 }
 
@@ -156,7 +156,7 @@ void smtp_server_destroy(struct smtp_server *s)
     if (!s) return;
     s->done = NULL;
     close_doors(s);
-    while (!list_empty(&s->conns)) conn_destroy(s->conns.next);
+    while (!list_empty(&s->conns)) smtp_conn_destroy(s->conns.next);
     timer_clear(s->env.timers, &s->done_timer);
     map_deinit(&s->per_client);
     free(s->doors);

@@ -31,9 +31,9 @@ struct smtp_server {
 
 struct conn;
 /* Owns the stream from here on. `turned_away`: what the greeting says instead; NONE: welcome. */
-void conn_open(struct smtp_door *door, struct stream *stream, enum smtp_reply turned_away);
-void conn_shutdown(struct list *link); /* a member of server->conns; may end it */
-void conn_destroy(struct list *link);
+void smtp_conn_open(struct smtp_door *door, struct stream *stream, enum smtp_reply turned_away);
+void smtp_conn_shutdown(struct list *link); /* a member of server->conns; may end it */
+void smtp_conn_destroy(struct list *link);
 void server_left(struct smtp_server *s, const struct addr *peer); /* a session has ended */
 
 #endif
