@@ -15,6 +15,7 @@ struct live {
     unsigned jobs;   /* with the deliverer */
     unsigned writes; /* reports and updates under way */
     bool removed;    /* the last write takes it off the disk */
+    bool give;       /* to be handed over as soon as all is written */
 };
 
 struct job { /* one leg on its way; the arena holds what the deliverer may read from another thread */
@@ -133,9 +134,10 @@ static void add(struct queue *q, const struct envelope *e)
     m.delayed_ms = r->delay_dsn_ms && !e->delay_dsn_sent ? to_boot(q, e->arrival_wall_ms + r->delay_dsn_ms)
                                                          : UINT64_MAX;
     m.expiry_ms = to_boot(q, e->expiry_wall_ms);
-    m.pinned = e->given_to.n > 0;
+    m.pinned = e->given_to.n > 0 && q->ports.giver.give; /* alone, nobody else can have it */
     if (m.n_legs) {
         schedule_add(q->schedule, &m);
+        if (m.pinned) q->ports.giver.doubt(q->ports.giver.owner, &e->id, e->given_to);
     } else { /* the last write before a crash was its removal */
         log_info(q->env->log, "queue.finished_before", kv_slice("id", queue_id_slice(&e->id)));
         spool_remove(q->ports.spool, &e->id, NULL, NULL);
@@ -164,6 +166,34 @@ static void on_stored(void *owner, const struct queue_id *ids, size_t n)
     run(q);
 }
 
+/* ---- handing over ---- */
+
+static void given(void *owner, const struct queue_id *id, enum err err)
+{
+    struct queue *q = owner;
+    schedule_given(q->schedule, id, err);
+    run(q);
+}
+
+/* The other node gets what is on disk: nothing that we know better may still be on its way there. */
+static void give_away(struct queue *q, const struct queue_id *id)
+{
+    struct live *l = find_live(q, id);
+    if (l && l->writes)
+        l->give = true;
+    else
+        q->ports.giver.give(q->ports.giver.owner, id, q->give_to, given, q);
+}
+
+/* Meanwhile the mail may have become ours again. */
+static void give_after_all(struct queue *q, const struct queue_id *id)
+{
+    if (schedule_mode(q->schedule) == SCHEDULE_GIVE)
+        q->ports.giver.give(q->ports.giver.owner, id, q->give_to, given, q);
+    else
+        schedule_given(q->schedule, id, ERR_RETRY);
+}
+
 /* ---- what happened is written down ---- */
 
 static void written(void *owner, enum err err)
@@ -174,7 +204,10 @@ static void written(void *owner, enum err err)
     if (err)
         log_error(q->env->log, "queue.not_written", kv_slice("id", queue_id_slice(&l->e.id)),
                   kv_err("err", err));
+    bool give = l->give && l->writes == 0;
+    struct queue_id id = l->e.id;
     maybe_drop(l);
+    if (give) give_after_all(q, &id);
     run(q);
 }
 
@@ -234,6 +267,8 @@ static void start_leg(struct queue *q, const struct schedule_action *x)
         schedule_remove(q->schedule, &x->id);
         return;
     }
+    l->e.given_to =
+        (struct slice){ "", 0 }; /* what may be sent is ours alone; the mark goes with the next write */
     struct job *j = xzalloc(sizeof *j);
     j->queue = q;
     list_append(&q->jobs, &j->list);
@@ -260,13 +295,6 @@ static void start_leg(struct queue *q, const struct schedule_action *x)
     schedule_finished(q->schedule, &x->id, x->dest, &nothing, timers_now_ms(q->env->timers));
     maybe_drop(l);
     job_free(j);
-}
-
-static void given(void *owner, const struct queue_id *id, enum err err)
-{
-    struct queue *q = owner;
-    schedule_given(q->schedule, id, err);
-    run(q);
 }
 
 static size_t waiting_rcpts(const struct envelope *e, uint32_t *out)
@@ -305,7 +333,7 @@ static void run(struct queue *q)
         struct queue_id id = x.id;
         switch (x.kind) {
         case SCHEDULE_START: start_leg(q, &x); break;
-        case SCHEDULE_GIVE_AWAY: q->ports.giver.give(q->ports.giver.owner, &id, q->give_to, given, q); break;
+        case SCHEDULE_GIVE_AWAY: give_away(q, &id); break;
         case SCHEDULE_DELAYED:
         case SCHEDULE_EXPIRED: tell_age(q, &x); break;
         }
@@ -391,6 +419,12 @@ void queue_settled(struct queue *q, const struct queue_id *id, bool gone)
         schedule_remove(q->schedule, id);
     else
         schedule_unpin(q->schedule, id);
+    run(q);
+}
+
+void queue_superseded(struct queue *q, const struct queue_id *id)
+{
+    schedule_remove(q->schedule, id);
     run(q);
 }
 

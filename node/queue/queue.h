@@ -19,6 +19,8 @@ struct queue;
 typedef void queue_given_fn(void *queue, const struct queue_id *id, enum err err);
 struct queue_giver {
     void (*give)(void *owner, const struct queue_id *id, const char *node, queue_given_fn *done, void *queue);
+    /* Found in the spool: `node` may have it. queue_settled is owed. */
+    void (*doubt)(void *owner, const struct queue_id *id, struct slice node);
     void *owner;
 };
 
@@ -59,6 +61,9 @@ void queue_hand_out(struct queue *q, const char *node); /* borrowed for as long 
 void queue_keep_out(struct queue *q);
 void queue_settled(struct queue *q, const struct queue_id *id,
                    bool gone); /* a hand-off that was UNKNOWN is known now */
+/* The message is coming in anew from another node: what is known of an earlier copy, which is on its way off the disk,
+ * is forgotten, a give under way included. */
+void queue_superseded(struct queue *q, const struct queue_id *id);
 
 /* ---- for administration ---- */
 

@@ -173,7 +173,8 @@ static inline MUST_USE enum err spool_transfer_seen(struct spool *s, struct slic
     return s->ops->transfer_seen(s, transfer);
 }
 
-/* Calls fn for every message due at or after `from`, in due order, until it says false. fn may not call the spool. */
+/* Calls fn for every message due at or after `from`, in due order, until it says false. It sees the spool as it
+ * was at the call; fn may read, and what it reads may be newer. */
 static inline MUST_USE enum err spool_each(struct spool *s, uint64_t from_wall_ms,
                                            bool (*fn)(void *owner, const struct spool_item *it), void *owner)
 {

@@ -784,25 +784,37 @@ enum err spool_reader_transfer_seen(struct spool_reader *r, struct slice transfe
     return err == ERR_MALFORMED ? ERR_RETRY : err;
 }
 
-enum err spool_reader_each(struct spool_reader *r, uint64_t from_wall_ms,
-                           bool (*fn)(void *owner, const struct spool_item *it), void *owner)
+static int walk(struct spool_db *db, MDB_txn *txn, uint64_t from_wall_ms,
+                bool (*fn)(void *owner, const struct spool_item *it), void *owner)
 {
     char key[DUE_KEY_BYTES] = { 0 };
-    MDB_cursor *c = NULL;
-    enum err err = look(r);
-    if (err) return err;
+    MDB_cursor *c;
     put_be(key, from_wall_ms, 8);
     MDB_val k = val_of(slice_from(key, sizeof key)), v;
-    int rc = mdb_cursor_open(r->txn, r->db->dbi[T_DUE], &c);
-    for (rc = rc ? rc : mdb_cursor_get(c, &k, &v, MDB_SET_RANGE); !rc;
-         rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) {
+    int rc = mdb_cursor_open(txn, db->dbi[T_DUE], &c);
+    if (rc) return rc;
+    for (rc = mdb_cursor_get(c, &k, &v, MDB_SET_RANGE); !rc; rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) {
         struct record_head head;
         if (k.mv_size != DUE_KEY_BYTES || record_peek(slice_of_val(v), &head)) continue;
         memcpy(head.item.id.s, (char *)k.mv_data + 8, QUEUE_ID_CHARS);
         head.item.id.s[QUEUE_ID_CHARS] = '\0';
         if (!fn(owner, &head.item)) break;
     }
-    if (c) mdb_cursor_close(c);
-    unlook(r);
+    mdb_cursor_close(c);
+    return rc;
+}
+
+/* A snapshot of its own, so that fn may read through the same reader; glibc's lock lets a reader in twice. */
+enum err spool_reader_each(struct spool_reader *r, uint64_t from_wall_ms,
+                           bool (*fn)(void *owner, const struct spool_item *it), void *owner)
+{
+    MDB_txn *txn;
+    pthread_rwlock_rdlock(&r->db->map_lock);
+    int rc = r->db->env ? mdb_txn_begin(r->db->env, NULL, MDB_RDONLY, &txn) : MDB_PANIC;
+    if (!rc) {
+        rc = walk(r->db, txn, from_wall_ms, fn, owner);
+        mdb_txn_abort(txn);
+    }
+    pthread_rwlock_unlock(&r->db->map_lock);
     return rc == 0 || rc == MDB_NOTFOUND ? ERR_OK : ERR_RETRY;
 }

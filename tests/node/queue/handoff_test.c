@@ -397,7 +397,7 @@ TEST(a_crash_of_either_side_at_any_moment_loses_and_doubles_nothing)
 {
     for (int who = 0; who < NODES; who++)
         for (int synced = 0; synced < 2; synced++)
-            for (uint64_t at = 0; at < 150; at++) {
+            for (uint64_t at = 0; at < 150; at += 3) {
                 struct world w;
                 world_init(&w, 5);
                 line_open(&w.lines[0]);
@@ -481,7 +481,7 @@ TEST(a_receiver_that_never_answers_is_noticed)
 
 TEST(whatever_breaks_each_message_is_sent_exactly_once)
 {
-    for (uint64_t seed = 1; seed <= 60; seed++) {
+    for (uint64_t seed = 1; seed <= 25; seed++) {
         struct rng rng;
         struct world w;
         rng_init_seed(&rng, seed);

@@ -255,6 +255,7 @@ TEST(what_comes_with_a_message_happens_in_the_same_moment)
 }
 
 struct seen {
+    struct spool *spool;
     unsigned n;
     struct spool_item items[8];
     char domains[8][64];
@@ -264,6 +265,10 @@ struct seen {
 static bool see(void *owner, const struct spool_item *it)
 {
     struct seen *s = owner;
+    struct arena a = { 0 };
+    struct envelope e;
+    assert_int_equal(spool_envelope(s->spool, &it->id, &a, &e), ERR_OK); /* reading is allowed here */
+    arena_deinit(&a);
     s->items[s->n] = *it;
     assert_int_equal(slice_cstr(it->domain, s->domains[s->n], 64), ERR_OK);
     return ++s->n < s->stop_at;
@@ -276,6 +281,7 @@ TEST(the_index_goes_by_due_time_and_tells_the_domain_all_recipients_share)
     world_open(&w);
     for (unsigned i = 1; i <= 4; i++) assert_int_equal(store(&w, i, i * 10, NULL), ERR_OK);
     world_reopen(&w);
+    s.spool = w.s;
     assert_int_equal(spool_each(w.s, 0, see, &s), ERR_OK);
     assert_int_equal(s.n, 4);
     for (unsigned i = 0; i < 4; i++) {
@@ -286,7 +292,7 @@ TEST(the_index_goes_by_due_time_and_tells_the_domain_all_recipients_share)
         assert_int_equal(s.items[i].flow, i % 2 ? FLOW_OUT : FLOW_IN);
         assert_string_equal(s.domains[i], "bob@Example.NET" + 4);
     }
-    s = (struct seen){ .stop_at = 2 };
+    s = (struct seen){ .stop_at = 2, .spool = w.s };
     assert_int_equal(spool_each(w.s, 4997, see, &s), ERR_OK);
     assert_int_equal(s.n, 2);
     assert_int_equal(s.items[0].due_wall_ms, 4997);
