@@ -2,8 +2,9 @@
  * it let our identities pass?
  *
  * One round: the NS set (the zone's own and the parent's, together), every A and AAAA of it, then at each address the two
- * owned names (RD off, AA required, exact text) and an SPF evaluation of each identity through that address. A round
- * trusts no cache. The serial is shown, never judged: some servers replicate by database. */
+ * owned names (RD off, AA required, exact text) and an SPF evaluation of each identity through that address. The owned
+ * names never come out of a cache. The serial is shown, never judged: some servers replicate by database. IPv6 addresses
+ * count unless this host has no IPv6 at all. */
 #ifndef GEMEL_DNS_VERIFY_H
 #define GEMEL_DNS_VERIFY_H
 
@@ -52,7 +53,7 @@ struct verify_server {
     uint32_t spf_ttl_s;       /* the TTL it serves: exclusive mode waits for the greatest */
     uint64_t epoch;           /* in its marker; 0: none seen */
     uint32_t pass;            /* identities for which SPF passes there, as bits in the order of `identity` */
-    bool no_policy;           /* the SPF name there has no SPF record, or several: whoever asks it gets an error */
+    bool no_policy; /* the SPF name there has no SPF record, or several: whoever asks it gets an error */
     char words[VERIFY_WORDS_MAX];
 };
 
