@@ -50,7 +50,7 @@ static enum err PRINTF_LIKE(3, 4) wrong(struct parser *p, struct guess g, const 
     enum err err = buf_vprintf(p->why, fmt, ap);
     va_end(ap);
     ASSERT(!err);
-    if (g.word && g.distance <= 3) buf_putf(p->why, "; did you mean %s?", g.word);
+    if (g.word && g.distance <= 1 + strlen(g.word) / 4) buf_putf(p->why, "; did you mean %s?", g.word);
     return ERR_MALFORMED;
 }
 
@@ -77,14 +77,10 @@ static enum err unknown_command(struct parser *p, const char *word)
     struct guess g = { NULL, 99 };
     const char *group = p->out->group;
     for (const struct command *c = p->commands; c->words; c++) {
-        char head[WORD_MAX + 1];
-        struct slice rest = slice_of(c->words);
-        snprintf(head, sizeof head, "%.*s", SLICE_ARG(slice_word(&rest)));
-        rest = slice_trim(rest);
-        if (group[0] && strcmp(head, group) == 0)
-            consider(&g, word, rest.p);
-        else if (!group[0] && distance(slice_of(word), slice_of(head)) < g.distance)
-            g = (struct guess){ c->words, distance(slice_of(word), slice_of(head)) };
+        struct slice rest = slice_of(c->words), head = slice_word(&rest);
+        if (group[0] && slice_eq(head, slice_of(group))) consider(&g, word, slice_trim(rest).p);
+        unsigned d = distance(slice_of(word), head);
+        if (!group[0] && d < g.distance) g = (struct guess){ c->words, d };
     }
     if (group[0]) return wrong(p, g, "%s has no command %s", group, word);
     return wrong(p, g, "there is no command %s", word);
@@ -135,7 +131,8 @@ static enum err unknown_option(struct parser *p, const char *arg)
     if (p->out->command && p->out->command->options)
         for (const struct option *o = p->out->command->options; o->name; o++) consider(&g, name, o->name);
     if (p->out->command) buf_putf(p->why, "%s: ", p->out->command->words);
-    return wrong(p, g, "unknown option %s", name);
+    const char *where = p->out->command ? "" : " in front of a command";
+    return wrong(p, g, "unknown option %s%s", name, where);
 }
 
 static enum err take_option(struct parser *p, const char *arg, char **next, int *used)

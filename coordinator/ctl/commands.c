@@ -65,15 +65,15 @@ static const struct option flush_options[] = {
 
 const struct command ctl_commands[] = {
     { "status", NULL, 0, 0, status_options, JUDGES, "who sends, who could, and what wants attention",
-      "One row for each identity. The sign in front: * as it should be, ! not as it should be, ? not heard of. REPORTED is\n"
-      "the node's own word, ASSIGNED what the cluster decided. SCORE counts blocklists and refusals. LEASE is what is left\n"
-      "of the permission to send. SPF counts the authoritative servers at which SPF passes. On a narrow terminal some\n"
+      "One row for each identity. The sign in front: * as it should be, ! not as it should be, ? not heard of. REPORTED is "
+      "the node's own word, ASSIGNED what the cluster decided. SCORE counts blocklists and refusals. LEASE is what is left "
+      "of the permission to send. SPF counts the authoritative servers at which SPF passes. On a narrow terminal some "
       "columns are left out; into a pipe all are written.", cmd_status },
     { "switchover", NULL, 0, 0, switchover_options, SWITCH, "let another identity send, if everything is in order",
-      "Every precondition is checked first: the other must be clean, ready, and pass SPF everywhere. Records are published\n"
+      "Every precondition is checked first: the other must be clean, ready, and pass SPF everywhere. Records are published "
       "and verified before the sender is stopped.", cmd_switchover },
     { "failover", NULL, 0, 0, failover_options, SWITCH, "let another identity send, even if it is listed or not ready",
-      "For the case that the sender is gone and no standby is good enough for switchover. Quality is not asked for; that\n"
+      "For the case that the sender is gone and no standby is good enough for switchover. Quality is not asked for; that "
       "never two identities send is still made sure: the old one is fenced, or its lease is waited for.", cmd_failover },
     { "pause", NULL, 0, 0, reason_options, ORDER, "no automatic switches until resume", NULL, cmd_pause },
     { "resume", NULL, 0, 0, reason_options, ORDER, "automatic switches again", NULL, cmd_resume },
@@ -103,6 +103,8 @@ const struct command ctl_commands[] = {
     { NULL },
 };
 /* clang-format on */
+
+enum { HELP_COLUMNS = 100 }; /* of its paragraphs, where there is no terminal */
 
 static const struct {
     int code;
@@ -137,9 +139,10 @@ static void help_exits(struct screen *s, uint32_t mask)
 
 static void help_command(struct screen *s, const struct command *c)
 {
+    if (!s->width) s->width = HELP_COLUMNS;
     say(s, "usage: gemelctl %s%s%s%s\n\n%s\n", c->words, c->options ? " [OPTIONS]" : "",
         c->positional ? " " : "", c->positional ? c->positional : "", c->summary);
-    if (c->about) say(s, "%s\n", c->about);
+    if (c->about) say_wrapped(s, 0, c->about);
     help_options(s, "Options", c->options);
     help_options(s, "Everywhere", ctl_globals);
     help_exits(s, c->exits);

@@ -158,7 +158,8 @@ static enum err configure(struct ctl *c, const struct args *args)
 static int usage(struct ctl *c, const struct args *args, const char *why)
 {
     const char *words = args->command ? args->command->words : args->group;
-    return ctl_fail(c, CTL_USAGE, "%s. See gemelctl %s%s--help", why, words, words[0] ? " " : "");
+    const char *stop = slice_ends(slice_of(why), SLICE("?")) ? "" : ".";
+    return ctl_fail(c, CTL_USAGE, "%s%s See gemelctl %s%s--help", why, stop, words, words[0] ? " " : "");
 }
 
 static int dispatch(struct ctl *c, const struct args *args)
@@ -178,7 +179,7 @@ static int dispatch(struct ctl *c, const struct args *args)
         screen_flush(&c->screen, c->world->err);
         return CTL_USAGE;
     }
-    return usage(c, args, text_printf(&c->screen, "what about %s", args->group));
+    return usage(c, args, text_printf(&c->screen, "what about %s?", args->group));
 }
 
 int ctl_run(int argc, char **argv, const struct ctl_world *world)

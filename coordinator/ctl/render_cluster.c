@@ -57,9 +57,9 @@ static enum mark mark_of(const struct row *r)
 {
     if (is(r->role, "down") || is(r->role, "–")) return MARK_UNREACHABLE;
     if (json_array_size(js_list(r->id, "listed")) > 0) return MARK_UNEXPECTED;
-    if (is(r->role, "active") || is(r->role, "standby"))
-        return is(r->reported, r->assigned) || r->moving ? MARK_OK : MARK_UNEXPECTED;
-    return MARK_UNEXPECTED;
+    if (r->moving) return MARK_OK;
+    bool settled = is(r->role, "active") || is(r->role, "standby");
+    return settled && is(r->reported, r->assigned) ? MARK_OK : MARK_UNEXPECTED;
 }
 
 static enum style role_style(const char *role)

@@ -75,8 +75,8 @@ int render_dnsbl_check(struct screen *s, const json_t *check)
     if (json_array_size(list) == 0)
         say(s, "No list was asked: `blocklists:` of the cluster's file is empty.\n");
     else
-        say(s, "\n%zu clean, %zu listed, %zu unknown (neither clean nor listed: they count nothing).\n",
-            count[0], count[1], count[2]);
+        say(s, "\n%zu clean, %zu listed, %zu unknown%s.\n", count[0], count[1], count[2],
+            count[2] ? " (neither clean nor listed: counts nothing)" : "");
     zone_alarms(s, js_list(check, "zones"));
     return count[1] || count[2] ? CTL_ISSUES : CTL_FINE;
 }

@@ -111,7 +111,7 @@ int render_message(struct screen *s, const json_t *m)
         field(s, "arrived", text_printf(s, "%s (%s ago)", text_when(s, arrival), text_ago(s, arrival)));
     field(s, "tries", text_printf(s, "%" PRIu64, js_u64(m, "attempts", 0)));
     field(s, "next try", next_text(s, m));
-    field(s, "waits for", js_text(s, m, "why", ""));
+    field(s, "waiting", js_text(s, m, "why", ""));
     recipients(s, js_list(m, "recipients"));
     headers(s, m);
     return CTL_FINE;

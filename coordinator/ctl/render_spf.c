@@ -52,17 +52,21 @@ static bool has_term(struct slice text, struct slice term)
     return false;
 }
 
-static void terms(struct screen *s, const char *from, const char *against, enum style style, char sign)
+/* The terms of `from` that `against` lacks. False: none. */
+static bool terms(struct screen *s, const char *from, const char *against, enum style style, char sign)
 {
     struct slice rest = slice_of(from), word;
+    bool any = false;
     while ((word = slice_word(&rest)).n > 0) {
         if (has_term(slice_of(against), word)) continue;
         say_in(s, style, "%c   %.*s", sign, SLICE_ARG(word));
         say(s, "\n");
+        any = true;
     }
+    return any;
 }
 
-/* Term by term: an SPF record is a set with an order nobody wants to compare by eye. False: nothing differs. */
+/* Term by term: nobody wants to compare two SPF records by eye. False: nothing differs. */
 static bool diff_record(struct screen *s, const json_t *spf, const char *label)
 {
     const char *want = js_text(s, js_object(spf, "wanted"), label, NULL);
@@ -73,12 +77,11 @@ static bool diff_record(struct screen *s, const json_t *spf, const char *label)
     }
     say_in(s, STYLE_BOLD, "%s", record_name(s, spf, label));
     say(s, "\n");
-    if (!want)
-        say(s, "    wanted: %s\n", wanted_text(s, spf, label));
-    else if (!have)
-        say(s, "    published: %s\n", published_text(s, spf, label));
-    terms(s, have ? have : "", want ? want : have, STYLE_BAD, '-');
-    terms(s, want ? want : "", have ? have : "", STYLE_GOOD, '+');
+    if (!want) say(s, "    wanted: %s\n", wanted_text(s, spf, label));
+    if (!have) say(s, "    published: %s\n", published_text(s, spf, label));
+    bool any = want && have && terms(s, have, want, STYLE_BAD, '-');
+    if (want) any |= terms(s, want, have ? have : "", STYLE_GOOD, '+');
+    if (want && have && !any) say(s, "    the same terms in another order\n");
     return true;
 }
 
@@ -87,10 +90,29 @@ int render_spf_diff(struct screen *s, const json_t *spf)
     bool differs = false;
     for (size_t i = 0; i < ARRAY_LEN(owned); i++) differs |= diff_record(s, spf, owned[i]);
     if (!differs) return CTL_FINE;
-    say(s, "\n- is published and not wanted, + is wanted and not published. The coordinator that leads "
-           "repairs this by\n"
-           "itself as soon as it may; what keeps it from doing so: gemelctl status, gemelctl doctor.\n");
+    say(s, "\n");
+    say_wrapped(
+        s, 0,
+        "- is published and not wanted, + is wanted and not published. The coordinator that leads repairs "
+        "this by itself as soon as it may; what keeps it from doing so: gemelctl status, gemelctl doctor.");
     return CTL_ISSUES;
+}
+
+static void server_row(struct screen *s, struct table *t, const json_t *v, bool good)
+{
+    const char *verdict = js_text(s, v, "verdict", "–"), *pass = js_join(s, js_list(v, "pass"), " ");
+    bool silent = strcmp(verdict, "silent") == 0;
+    enum style style = good ? STYLE_GOOD : silent ? STYLE_WARN : STYLE_BAD;
+    table_row(t);
+    table_cell(t, style, "%s", good ? "*" : silent ? "?" : "!");
+    table_cell(t, STYLE_PLAIN, "%s", js_text(s, v, "name", "–"));
+    table_cell(t, STYLE_PLAIN, "%s", js_text(s, v, "addr", "–"));
+    table_cell(t, style, "%s", verdict);
+    if (silent) return;
+    table_cell(t, STYLE_PLAIN, "%" PRIu64, js_u64(v, "epoch", 0));
+    table_cell(t, STYLE_PLAIN, "%" PRIu64, js_u64(v, "serial", 0));
+    table_cell(t, STYLE_PLAIN, "%" PRIu64 " s", js_u64(v, "ttl_s", 0));
+    table_cell(t, pass[0] ? STYLE_PLAIN : STYLE_BAD, "%s", pass[0] ? pass : "nobody");
 }
 
 int render_spf_verify(struct screen *s, const json_t *spf)
@@ -111,18 +133,8 @@ int render_spf_verify(struct screen *s, const json_t *spf)
     table_init(&t, s, columns, ARRAY_LEN(columns));
     JS_EACH(i, v, list)
     {
-        const char *verdict = js_text(s, v, "verdict", "–"), *pass = js_join(s, js_list(v, "pass"), " ");
-        bool good = strcmp(verdict, "pass") == 0, silent = strcmp(verdict, "silent") == 0;
-        enum style style = good ? STYLE_GOOD : silent ? STYLE_WARN : STYLE_BAD;
-        table_row(&t);
-        table_cell(&t, style, "%s", good ? "*" : silent ? "?" : "!");
-        table_cell(&t, STYLE_PLAIN, "%s", js_text(s, v, "name", "–"));
-        table_cell(&t, STYLE_PLAIN, "%s", js_text(s, v, "addr", "–"));
-        table_cell(&t, style, "%s", verdict);
-        table_cell(&t, STYLE_PLAIN, "%" PRIu64, js_u64(v, "epoch", 0));
-        table_cell(&t, STYLE_PLAIN, "%" PRIu64, js_u64(v, "serial", 0));
-        table_cell(&t, STYLE_PLAIN, "%" PRIu64 " s", js_u64(v, "ttl_s", 0));
-        table_cell(&t, pass[0] ? STYLE_PLAIN : STYLE_BAD, "%s", pass[0] ? pass : "nobody");
+        bool good = strcmp(js_text(s, v, "verdict", ""), "pass") == 0;
+        server_row(s, &t, v, good);
         if (!good) table_note(&t, js_text(s, v, "words", ""));
         wrong += !good;
     }
