@@ -243,15 +243,6 @@ static enum err make_resolver(struct node *n, struct buf *why)
     return ERR_OK;
 }
 
-static void on_redis(void *owner, bool up, const char *why)
-{
-    struct node *n = owner;
-    if (up)
-        log_info(n->log, "store.up", kv_cstr("why", why));
-    else
-        log_warn(n->log, "store.down", kv_cstr("why", why));
-}
-
 static enum err make_store(struct node *n, struct buf *why)
 {
     const struct cluster_conf *c = &n->conf->cluster;
@@ -270,7 +261,7 @@ static enum err make_store(struct node *n, struct buf *why)
                              .tls_name = *c->redis.tls_name ? c->redis.tls_name : NULL,
                              .connect_limit_ms = (uint32_t)c->failover.redis_timeout_ms,
                              .ping_ms = (uint32_t)c->failover.redis_timeout_ms };
-    n->redis = redis_create(n->env, &rc, on_redis, n);
+    n->redis = redis_create(n->env, &rc, NULL, NULL);
     n->store_conf = (struct store_redis_conf){ c, c->failover.lease_ms, EVIDENCE_KEEP_MS };
     n->store = store_redis_create(n->env, n->redis, &n->store_conf);
     n->link_conf = (struct node_link_conf){ c, n->conf->name, n->cluster_tls };

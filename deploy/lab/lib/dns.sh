@@ -134,7 +134,10 @@ zone_company() {
     zone_head "$LAB_DOMAIN." ns1.example.com 5
     echo "@ NS ns1"
     echo "@ NS ns2"
-    for host in $(hosts_with_role node); do echo "@ MX 10 $(host_name "$host")."; done
+    for host in $(hosts_with_role node); do
+        echo "@ MX 10 $(host_name "$host")."
+        echo "$(host_name "$host"). TXT \"v=spf1 ip4:$(host_public "$host") -all\"" # what bounces are judged by
+    done
     echo "@ TXT \"v=spf1 include:_spf.$LAB_ZONE -all\""
     echo "@ TXT \"lab-site-verification=5f3c1d9e70b24a61\""
     echo "@ TXT \"MS=ms00000042\""
