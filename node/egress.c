@@ -46,6 +46,7 @@ struct face { /* one identity of ours */
     struct timer preflight_due;
     struct preflight_report preflight;
     bool preflight_known, fit;
+    bool lapsed; /* outbound mail is aimed at this face, but its gate is closed: the owner was told to keep it */
     uint64_t sent;
 };
 
@@ -321,6 +322,16 @@ static void step_once(struct face *f, struct agent_event *ev)
     for (size_t i = 0; i < out.n; i++) perform(f, &out.v[i]);
 }
 
+/* A lease that lapses is no order: the mail stays aimed at us, but nothing is to be started until the gate is open again. */
+static void tell_lapse(struct face *f)
+{
+    struct egress *e = f->egress;
+    bool lapsed = e->target == f->identity && agent_state(f->agent) == AGENT_LAPSED;
+    if (lapsed == f->lapsed) return;
+    f->lapsed = lapsed;
+    if (e->target == f->identity) e->ev->aim(e->owner, lapsed ? STORE_NONE : f->identity);
+}
+
 static void step(struct face *f, struct agent_event *ev)
 {
     step_once(f, ev);
@@ -331,6 +342,7 @@ static void step(struct face *f, struct agent_event *ev)
                                     .err = f->persisted_err };
         step_once(f, &done);
     }
+    tell_lapse(f);
     timer_set(f->egress->env->timers, &f->due, agent_due_ms(f->agent), due, f);
 }
 
