@@ -242,6 +242,7 @@ struct fo_status {
     uint64_t epoch, term, since_wall_ms, pin_until_wall_ms, in_state_ms;
     struct store_op_rec op; /* id 0: none */
     uint32_t role_changes, switches;
+    uint32_t wanted_set; /* identities that SPF should authorise now */
     struct fo_identity_status ids[STORE_IDENTITIES_MAX];
     uint8_t n_issues;
     char issues[8][128];

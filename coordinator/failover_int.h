@@ -29,7 +29,7 @@ struct fo_ident {
     char refused_why[96];
     struct policy_verdict verdict;
     bool judged;
-    uint64_t pass_ms; /* when all servers last passed it, with none silent */
+    uint64_t pass_ms;       /* when all servers last passed it, with none silent */
     uint64_t pass_since_ms; /* since when no look at them found otherwise; 0: the last one did */
     uint32_t spf_ok, spf_of;
     uint64_t cool_until_ms; /* refused a grant lately */
@@ -143,6 +143,7 @@ const char *fo_not_fit(const struct failover *f, uint8_t i);
 bool fo_fresh(const struct failover *f, uint8_t i);
 bool fo_link_fresh(const struct failover *f, uint8_t i);
 uint32_t fo_wanted_set(const struct failover *f, uint8_t active, uint8_t also);
+uint32_t fo_steady_set(const struct failover *f); /* when nothing is under way */
 void fo_take_command(struct failover *f, const struct fo_command *c);
 
 /* failover_switch.c */

@@ -92,7 +92,7 @@ uint32_t fo_wanted_set(const struct failover *f, uint8_t active, uint8_t also)
     return set;
 }
 
-static uint32_t steady_set(const struct failover *f)
+uint32_t fo_steady_set(const struct failover *f)
 {
     uint32_t set = fo_wanted_set(f, f->egress.identity, STORE_NONE);
     bool grace = f->wall_ms < f->egress.since_wall_ms + f->conf.grace_ms;
@@ -297,7 +297,7 @@ static bool repair_dns(struct failover *f)
               f->egress.epoch);
         return true;
     }
-    uint32_t set = steady_set(f);
+    uint32_t set = fo_steady_set(f);
     if (t->present && t->epoch == f->egress.epoch && t->spf_set == set) return false;
     plan(f, STORE_OP_PUBLISH, a, a, 0)->spf_set = set;
     start(f, !t->present                   ? "the records are missing"

@@ -166,6 +166,7 @@ void failover_status(const struct failover *f, uint64_t now, struct fo_status *o
         .op = f->op.id ? f->op : f->view.op,
         .role_changes = f->role_changes,
         .switches = f->switches,
+        .wanted_set = f->op.id ? f->op.spf_set : fo_steady_set(f),
     };
     for (uint8_t i = 0; i < f->conf.n; i++) fill_identity(&copy, now, i, &out->ids[i]);
     fill_issues(&copy, now, out);
