@@ -431,3 +431,22 @@ TEST(the_help_fits_into_110_columns)
         screen_deinit(&s);
     }
 }
+
+TEST(the_manual_knows_every_command_and_option)
+{
+    char manual[64 * 1024];
+    FILE *f = fopen("docs/gemelctl.md", "r");
+    assert_non_null(f);
+    size_t n = fread(manual, 1, sizeof manual - 1, f);
+    manual[n] = '\0';
+    fclose(f);
+    for (const struct command *c = ctl_commands; c->words; c++) {
+        char words[64];
+        snprintf(words, sizeof words, "gemelctl %s", c->words);
+        assert_true(contains("docs/gemelctl.md", manual, words));
+        for (const struct option *o = c->options; o && o->name; o++)
+            assert_true(contains("docs/gemelctl.md", manual, o->letter ? o->letter : o->name));
+    }
+    for (const struct option *o = ctl_globals; o->name; o++)
+        assert_true(contains("docs/gemelctl.md", manual, o->name));
+}
