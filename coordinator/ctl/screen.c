@@ -56,7 +56,7 @@ void screen_flush(struct screen *s, FILE *to)
     buf_clear(&s->out);
 }
 
-static void say_va(struct screen *s, const char *fmt, va_list ap)
+PRINTF_LIKE(2, 0) static void say_va(struct screen *s, const char *fmt, va_list ap)
 {
     enum err err = buf_vprintf(&s->out, fmt, ap);
     ASSERT(!err);
