@@ -52,7 +52,7 @@ struct spool_db {
 struct spool_reader {
     struct spool_db *db;
     struct list link;
-    MDB_txn *txn; /* reset between reads, so that no page is held back; NULL: not made yet */
+    MDB_txn *txn;   /* reset between reads, so that no page is held back; NULL: not made yet */
     unsigned looks; /* how deep in look() */
 };
 
