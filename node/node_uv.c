@@ -22,6 +22,7 @@
 #include "node/egress.h"
 #include "node/link.h"
 #include "node/ops_uv.h"
+#include "node/queue/handover.h"
 #include "node/queue/queue.h"
 #include "node/queue/reporter.h"
 #include "node/queue/spool_lmdb_uv.h"
@@ -60,6 +61,8 @@ struct node {
     struct dispatch *dispatch;
     struct workers_conf workers_conf;
     struct workers *workers;
+    struct handover_conf handover_conf;
+    struct handover *handover;
     struct queue *queue;
     struct ops *ops;
     struct kept_refusal refusals[REFUSALS_KEPT]; /* a ring */
@@ -316,6 +319,14 @@ static bool is_ours(void *owner, struct slice domain)
     return next_hop(owner, domain) != NULL;
 }
 
+static enum err make_handover(struct node *n, struct buf *why)
+{
+    n->handover_conf = (struct handover_conf){
+        .cluster = &n->conf->cluster, .name = n->conf->name, .tls = n->cluster_tls, .spool = n->spool
+    };
+    return handover_create(n->env, &n->handover_conf, &n->handover, why);
+}
+
 static enum err make_queue(struct node *n, struct buf *why)
 {
     const struct node_conf *c = n->conf;
@@ -342,7 +353,9 @@ static enum err make_queue(struct node *n, struct buf *why)
                                                .expire_ms = c->queue.expire_ms };
     n->reporter = reporter_create(n->env, &n->reporter_conf);
     reporter_port(n->reporter, &ports.reporter);
+    if (n->handover) handover_port(n->handover, &ports.giver);
     n->queue = queue_create(n->env, &conf, &ports);
+    if (n->handover) handover_attach(n->handover, n->queue);
     enum err err = queue_start(n->queue);
     if (err) buf_putf(why, "the queue in %s cannot be read: %s", c->spool_dir, err_text(err));
     return err;
@@ -453,6 +466,7 @@ static enum err start(struct node *n, struct buf *why)
     if (!err) err = make_egress(n, why);
     if (!err) err = make_rules(n, why);
     if (!err) err = make_workers(n, why);
+    if (!err && !n->solo) err = make_handover(n, why);
     if (!err) err = make_queue(n, why);
     if (!err) err = make_ops(n, why);
     if (err) return err;
@@ -496,6 +510,7 @@ void node_destroy(struct node *n)
     if (!n) return;
     if (n->loop) timer_clear(n->env->timers, &n->drain_limit);
     ops_destroy(n->ops);
+    handover_destroy(n->handover); /* before the queue it tells */
     queue_destroy(n->queue);
     reporter_destroy(n->reporter);
     workers_destroy(n->workers); /* before the gates they read */
