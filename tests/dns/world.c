@@ -17,6 +17,10 @@ static void write_zones(struct world *w, const char *extra)
                  "ns1 A 127.0.0.1\nedge1 A 198.51.100.10\nedge2 A 203.0.113.10\n"
                  "gw NS ns1\n%s",
                  extra);
+    server_write(&w->bind, "owned.zone", "\n");
+    server_write(&w->bind, "static.zone",
+                 "$TTL 60\n@ SOA ns1.example.com. h.example.com. 1 60 60 60 60\n"
+                 "@ NS ns1.example.com.\n$INCLUDE owned.zone\n");
     server_write(&w->bind, "gw.zone",
                  "$TTL 60\n@ SOA ns1.example.com. h.example.com. 1 60 60 60 60\n@ NS ns1.example.com.\n%s",
                  strstr(extra, "; gw") ? strstr(extra, "; gw") : "");
@@ -38,7 +42,8 @@ static void start_bind(struct world *w, const char *extra)
                  "zone \"example.com\" { type primary; file \"example.zone\"; };\n"
                  "zone \"gw.example.com\" { type primary; file \"gw.zone\"; update-policy {\n"
                  "  grant gemel name _spf.gw.example.com TXT; grant gemel name _egress.gw.example.com TXT;\n"
-                 "  grant long name _spf.gw.example.com TXT; }; };\n",
+                 "  grant long name _spf.gw.example.com TXT; }; };\n"
+                 "zone \"static.example.com\" { type primary; file \"static.zone\"; };\n",
                  w->bind.dir, w->bind.port, world_secret, world_secret, world_secret);
     write_zones(w, extra);
     server_start(&w->bind, "127.0.0.1", false, argv);
