@@ -63,6 +63,8 @@ void fo_move_to(struct failover *f, enum fo_state to, const char *why)
     ASSERT(rows[f->state].next & BIT(to));
     log_info(f->log, "failover.state", kv_cstr("from", rows[f->state].name), kv_cstr("to", rows[to].name),
              kv_u64("epoch", f->op.id ? f->op.epoch : f->egress.epoch), kv_cstr("why", why));
+    if (f->state == FO_CONFIRMING)
+        f->confirm_took_ms = (uint32_t)MIN(f->now_ms - f->state_ms, (uint64_t)UINT32_MAX);
     f->state = to;
     f->state_ms = f->now_ms;
     f->phase = 0;

@@ -88,6 +88,7 @@ struct failover {
     struct fo_plan plan;
     struct store_op_rec op;
     uint64_t step_ms; /* when the current step began */
+    uint32_t confirm_took_ms; /* how long the last confirmation took */
     bool op_dirty;    /* the record differs from the stored one: ADVANCE before anything else */
     uint32_t replans;
     uint64_t order_next_ms;

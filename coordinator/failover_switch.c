@@ -243,6 +243,7 @@ static void send_begin(struct failover *f)
     do op->id = rng_u64(&f->rng);
     while (!op->id);
     op->token = rng_u64(&f->rng);
+    if (p->kind == STORE_OP_LISTED) op->took_ms[STORE_STEP_RECORDED] = f->confirm_took_ms;
     op->epoch = p->kind == STORE_OP_PUBLISH ? f->egress.epoch : fo_next_epoch(f);
     op->spf_set = p->spf_set ? p->spf_set : fo_wanted_set(f, p->to, p->from);
     if (grows(f, p, op->spf_set)) op->flags |= STORE_F_GREW;
@@ -809,6 +810,7 @@ static void send_finish(struct failover *f)
                                         .to = f->op.to,
                                         .ok = f->op_ok,
                                         .gap_ms = f->op.gap_ms };
+    memcpy(q.history.took_ms, f->op.took_ms, sizeof q.history.took_ms);
     fo_history_text(f, &f->op, f->op_ok, q.history.text);
     fo_send_step(f, &q);
 }

@@ -37,7 +37,6 @@ struct zone {
     bool answered, lists_1, lists_2;
     unsigned waiting;
     uint64_t errors[WHYS];
-    enum policy_health health; /* as last logged */
 };
 
 struct monitor {
@@ -104,25 +103,11 @@ static void tell(struct monitor *m)
     }
 }
 
-static void log_health(struct monitor *m)
-{
-    for (uint8_t z = 0; z < m->n_zones; z++) {
-        enum policy_health now = policy_zone_health(m->policy, z);
-        if (now == m->zones[z].health) continue;
-        log_event(m->env->log, now == POLICY_OK ? LOG_INFO : LOG_WARN, "dnsbl.health",
-                  LOG_KVS(kv_cstr("zone", m->conf.conf->zones[z].shown),
-                          kv_cstr("was", policy_health_name(m->zones[z].health)),
-                          kv_cstr("now", policy_health_name(now)), kv_cstr("why", m->zones[z].why)));
-        m->zones[z].health = now;
-    }
-}
-
 static void end_round(struct monitor *m)
 {
     struct policy_event end = { .kind = POLICY_EV_ROUND_END };
     m->running = false;
     feed(m, &end);
-    log_health(m);
     tell(m);
     if (m->again) {
         m->again = false;
@@ -384,7 +369,6 @@ struct monitor *monitor_create(const struct env *env, const struct monitor_conf 
     m->tests = xzalloc((size_t)m->n_zones * conf->n_resolvers * sizeof *m->tests + 1);
     m->zones = xzalloc(m->n_zones * sizeof *m->zones + 1);
     for (uint8_t z = 0; z < m->n_zones; z++) {
-        m->zones[z].health = policy_zone_health(m->policy, z);
         m->zones[z].why = "not tested yet";
         for (uint8_t r = 0; r < conf->n_resolvers; r++) {
             m->tests[(size_t)z * conf->n_resolvers + r] =

@@ -5,7 +5,7 @@
 #include "base/timers.h"
 #include "proto/store_redis_uv.h"
 
-enum { TICK_MS = 200, FACES_MAX_MS = 60000 };
+enum { TICK_MS = 200, FACES_MAX_MS = 60000, RECORDS_MAX_MS = 5000 };
 
 struct face {
     struct sampler *sampler;
@@ -24,6 +24,7 @@ struct sampler {
     struct face faces[STORE_IDENTITIES_MAX];
     size_t n;
     struct store_op_rec op; /* the one under way at the last look */
+    struct records_op *verify;
     struct sampler_switch last;
 };
 
@@ -93,6 +94,27 @@ static void look_at_op(struct sampler *s, const struct fo_status *st)
     s->op = st->op;
 }
 
+/* ---- name servers ---- */
+
+static void verified(void *owner, const struct fo_verified *v)
+{
+    struct sampler *s = owner;
+    s->verify = NULL; /* the look is with the records */
+}
+
+/* A secondary that lags is looked at again soon: the machine's own verification comes at its own pace. */
+static void look_at_servers(struct sampler *s)
+{
+    struct records_look look;
+    bool well = true;
+    records_look(s->parts->records, &look);
+    for (size_t i = 0; look.report && i < look.report->n; i++)
+        well = well && records_judge(&look.report->server[i], &look.token) == VERIFY_PASS;
+    uint64_t pace = MIN(s->parts->conf->cluster.failover.poll_ms, (uint64_t)RECORDS_MAX_MS);
+    if (well || s->verify || timers_now_ms(s->parts->env->timers) < look.verified_ms + pace) return;
+    s->verify = records_verify(s->parts->records, verified, s);
+}
+
 static void tick(struct timer *t)
 {
     struct sampler *s = t->owner;
@@ -101,6 +123,7 @@ static void tick(struct timer *t)
     decider_status(s->parts->decider, &st);
     look_at_roles(s, &st);
     look_at_op(s, &st);
+    look_at_servers(s);
 }
 
 /* ---- faces ---- */
@@ -148,6 +171,7 @@ void sampler_destroy(struct sampler *s)
 {
     if (!s) return;
     timer_clear(s->parts->env->timers, &s->tick);
+    records_cancel(&s->verify);
     for (size_t i = 0; i < s->n; i++) {
         timer_clear(s->parts->env->timers, &s->faces[i].due);
         preflight_cancel(&s->faces[i].op);

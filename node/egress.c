@@ -18,7 +18,7 @@
 
 enum {
     PREFLIGHT_AGAIN_MS = 60000,
-    PREFLIGHT_UNFIT_AGAIN_MS = 3000,
+    PREFLIGHT_BAD_AGAIN_MS = 3000,
     TOKEN_LIMIT_MS = 3000,
     SPF_LIMIT_MS = 8000
 };
@@ -391,6 +391,15 @@ static void log_preflight(struct face *f, bool was_fit)
 
 static void preflight_again(struct timer *t);
 
+/* What is wrong is looked at often, so that it is not shown long after it was put right. */
+static bool all_well(const struct face *f)
+{
+    for (size_t i = 0; i < PREFLIGHT_CHECKS; i++)
+        if (f->preflight.finding[i].mark == PREFLIGHT_BAD || f->preflight.finding[i].mark == PREFLIGHT_UNKNOWN)
+            return false;
+    return f->fit;
+}
+
 static void preflight_done(void *owner, const struct preflight_report *r)
 {
     struct face *f = owner;
@@ -407,7 +416,7 @@ static void preflight_done(void *owner, const struct preflight_report *r)
     f->preflight_known = true;
     tell_facts(f);
     timer_set_in(f->egress->env->timers, &f->preflight_due,
-                 f->fit ? PREFLIGHT_AGAIN_MS : PREFLIGHT_UNFIT_AGAIN_MS, preflight_again, f);
+                 all_well(f) ? PREFLIGHT_AGAIN_MS : PREFLIGHT_BAD_AGAIN_MS, preflight_again, f);
 }
 
 static void preflight_again(struct timer *t)

@@ -174,6 +174,7 @@ struct store_history {
     uint8_t kind, from, to;
     bool ok;
     uint32_t gap_ms;
+    uint32_t took_ms[STORE_STEPS]; /* FINISH: as they were at the end; the record has them as of its last ADVANCE */
     char text[512];
 };
 

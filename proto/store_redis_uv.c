@@ -89,9 +89,17 @@ static void put_set(struct args *a, const char *name, uint32_t set)
     buf_deinit(&b);
 }
 
-static void put_rec(struct args *a, const struct store_op_rec *r)
+static void put_took(struct args *a, const char *name, const uint32_t took_ms[static STORE_STEPS])
 {
     struct buf took;
+    buf_init(&took, 256);
+    for (size_t i = 0; i < STORE_STEPS; i++) buf_putf(&took, "%s%u", i ? "," : "", took_ms[i]);
+    put(a, name, arena_dup(&a->arena, buf_slice(&took)));
+    buf_deinit(&took);
+}
+
+static void put_rec(struct args *a, const struct store_op_rec *r)
+{
     put_id(a, "rec.id", r->id);
     put_u64(a, "rec.no", r->no);
     put_u64(a, "rec.seq", r->seq);
@@ -105,10 +113,7 @@ static void put_rec(struct args *a, const struct store_op_rec *r)
     put_id(a, "rec.token", r->token);
     put_set(a, "rec.spf_set", r->spf_set);
     put_u64(a, "rec.started", r->started_wall_ms);
-    buf_init(&took, 256);
-    for (size_t i = 0; i < STORE_STEPS; i++) buf_putf(&took, "%s%u", i ? "," : "", r->took_ms[i]);
-    put(a, "rec.took", arena_dup(&a->arena, buf_slice(&took)));
-    buf_deinit(&took);
+    put_took(a, "rec.took", r->took_ms);
     put_u64(a, "rec.gap_ms", r->gap_ms);
     put_text(a, "rec.by", r->by);
     put_text(a, "rec.why", r->why);
@@ -125,6 +130,7 @@ static void put_history(struct args *a, const struct store_history *h)
     put_text(a, "history.ok", h->ok ? "1" : "0");
     put_u64(a, "history.gap_ms", h->gap_ms);
     put_text(a, "history.text", h->text);
+    put_took(a, "history.took", h->took_ms);
 }
 
 static void put_beat(struct args *a, const struct store_beat *b)
