@@ -3,6 +3,21 @@
 
 static const char home_and_clear[] = "\033[H\033[J";
 
+/* A coordinator that does not lead asks the one that does. When that one hangs, what ours knows by itself is shown: a
+ * status is needed most when something hangs. */
+static int show_status(struct ctl *c)
+{
+    struct answer a;
+    enum err err = client_call(c->client, &c->coordinator, "/cluster", NULL,
+                               c->limit_ms ? c->limit_ms : CTL_LIMIT_MS, &a);
+    bool hangs = err == ERR_TIMEOUT || (!err && a.status == 504);
+    int code = 0;
+    if (!hangs) code = ctl_check(c, &c->coordinator, err, &a);
+    if (!hangs && !code) code = ctl_shown(c, &a, render_status);
+    answer_deinit(&a);
+    return hangs ? ctl_show(c, &c->coordinator, "/cluster?local=1", NULL, CTL_LIMIT_MS, render_status) : code;
+}
+
 /* A screen that refreshes goes on when nobody answers: that is when it is watched. */
 static int watch(struct ctl *c, uint64_t every_ms)
 {
@@ -15,7 +30,7 @@ static int watch(struct ctl *c, uint64_t every_ms)
                 text_when(&c->screen, ctl_wall_ms()));
             screen_flush(&c->screen, c->world->out);
         }
-        code = ctl_show(c, &c->coordinator, "/cluster", NULL, CTL_LIMIT_MS, render_status);
+        code = show_status(c);
         arena_reset(&c->screen.arena);
     }
     return code;
@@ -26,7 +41,7 @@ int cmd_status(void *ctl, const struct args *args)
     struct ctl *c = ctl;
     const char *every = args_value(args, "--watch");
     uint64_t s = 0;
-    if (!every) return ctl_show(c, &c->coordinator, "/cluster", NULL, CTL_LIMIT_MS, render_status);
+    if (!every) return show_status(c);
     if (slice_u64(slice_of(every), 86400, &s) || s == 0)
         return ctl_fail(c, CTL_USAGE, "--watch takes seconds, 1 to 86400");
     return watch(c, SECONDS(s));
@@ -35,7 +50,7 @@ int cmd_status(void *ctl, const struct args *args)
 /* `next` is said after it, to people. */
 static int order(struct ctl *c, const char *path, json_t *body, const char *next)
 {
-    int code = ctl_show(c, &c->coordinator, path, body, CTL_LIMIT_MS, render_done);
+    int code = ctl_show(c, &c->coordinator, path, body, CTL_ORDER_LIMIT_MS, render_done);
     if (!code && !c->json && next) say(&c->screen, "%s\n", next);
     return code;
 }

@@ -122,7 +122,7 @@ static int ask_and_wait(struct ctl *c, const char *path, json_t *body, const cha
         json_decref(body);
         return code;
     }
-    code = ctl_ask(c, &c->coordinator, path, body, CTL_LIMIT_MS, &a);
+    code = ctl_ask(c, &c->coordinator, path, body, CTL_ORDER_LIMIT_MS, &a);
     if (!code) code = wait_for_it(&w);
     answer_deinit(&a);
     answer_deinit(&w.last);
@@ -140,7 +140,7 @@ static int start(struct ctl *c, const char *path, json_t *body, const struct arg
     }
     if (args_flag(args, "--wait") && !dry)
         return ask_and_wait(c, path, body, args_value(args, "--to"), limit_ms);
-    int code = ctl_show(c, &c->coordinator, path, body, CTL_LIMIT_MS, dry ? render_plan : render_done);
+    int code = ctl_show(c, &c->coordinator, path, body, CTL_ORDER_LIMIT_MS, dry ? render_plan : render_done);
     if (!code && !dry && !c->json) say(&c->screen, "Watch it: gemelctl status -w 1\n");
     return code;
 }

@@ -5,7 +5,7 @@ const struct option ctl_globals[] = {
     { "--admin", NULL, "SOCKET", "the coordinator's admin socket [$GEMEL_ADMIN, /run/gemel/coordinator.sock]" },
     { "--node-admin", NULL, "SOCKET", "the node's, for queue [$GEMEL_NODE_ADMIN, /run/gemel/node.sock]" },
     { "--json", NULL, NULL, "print the server's answer as it came" },
-    { "--timeout", NULL, "SECONDS", "how long to wait for each answer [10; 90 where DNS is asked]" },
+    { "--timeout", NULL, "SECONDS", "how long to wait for each answer [10; commands 35; 90 where DNS is asked]" },
     { "--help", "-h", NULL, "help for gemelctl or for the command" },
     { "--version", NULL, NULL, "the version" },
     { NULL },

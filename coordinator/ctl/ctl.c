@@ -88,15 +88,20 @@ static int explain_refusal(struct ctl *c, const struct client_target *to, const 
     return ctl_fail(c, code, "%s", said);
 }
 
+int ctl_check(struct ctl *c, const struct client_target *to, enum err err, const struct answer *a)
+{
+    if (err) return ctl_fail(c, CTL_UNREACHABLE, "%s", a->why);
+    if (a->status >= 200 && a->status < 300) return 0;
+    if (c->json) ctl_print_json(c, a);
+    return explain_refusal(c, to, a);
+}
+
 int ctl_ask(struct ctl *c, const struct client_target *to, const char *path, json_t *body, uint64_t limit_ms,
             struct answer *a)
 {
     enum err err = client_call(c->client, to, path, body, c->limit_ms ? c->limit_ms : limit_ms, a);
     json_decref(body);
-    if (err) return ctl_fail(c, CTL_UNREACHABLE, "%s", a->why);
-    if (a->status >= 200 && a->status < 300) return 0;
-    if (c->json) ctl_print_json(c, a);
-    return explain_refusal(c, to, a);
+    return ctl_check(c, to, err, a);
 }
 
 int ctl_render(struct ctl *c, ctl_render_fn *render, const json_t *answer)
@@ -108,15 +113,18 @@ int ctl_render(struct ctl *c, ctl_render_fn *render, const json_t *answer)
     return code;
 }
 
+int ctl_shown(struct ctl *c, const struct answer *a, ctl_render_fn *render)
+{
+    if (c->json) ctl_print_json(c, a);
+    return ctl_render(c, render, a->json);
+}
+
 int ctl_show(struct ctl *c, const struct client_target *to, const char *path, json_t *body, uint64_t limit_ms,
              ctl_render_fn *render)
 {
     struct answer a;
     int code = ctl_ask(c, to, path, body, limit_ms, &a);
-    if (!code) {
-        if (c->json) ctl_print_json(c, &a);
-        code = ctl_render(c, render, a.json);
-    }
+    if (!code) code = ctl_shown(c, &a, render);
     answer_deinit(&a);
     return code;
 }

@@ -32,7 +32,11 @@ struct ctl {
     uint64_t limit_ms; /* --timeout; 0: each request's own */
 };
 
-enum { CTL_LIMIT_MS = 10000, CTL_LOOK_LIMIT_MS = 90000 }; /* the second: what asks DNS or every node first */
+enum {
+    CTL_LIMIT_MS = 10000,
+    CTL_ORDER_LIMIT_MS = 35000, /* commands: longer than a coordinator waits for the one that leads */
+    CTL_LOOK_LIMIT_MS = 90000,  /* what asks DNS or every node first */
+};
 
 typedef int ctl_render_fn(struct screen *s, const json_t *answer);
 
@@ -40,9 +44,12 @@ typedef int ctl_render_fn(struct screen *s, const json_t *answer);
  * --json the server's own words are on stdout. `a` is yours to answer_deinit either way. */
 MUST_USE int ctl_ask(struct ctl *c, const struct client_target *to, const char *path, json_t *body,
                      uint64_t limit_ms, struct answer *a);
+/* The second half of it, for those who call by themselves. */
+MUST_USE int ctl_check(struct ctl *c, const struct client_target *to, enum err err, const struct answer *a);
 /* Asks and shows: the body as it came with --json, else what `render` makes of it. */
 int ctl_show(struct ctl *c, const struct client_target *to, const char *path, json_t *body, uint64_t limit_ms,
              ctl_render_fn *render);
+int ctl_shown(struct ctl *c, const struct answer *a, ctl_render_fn *render); /* the second half of that */
 void ctl_print_json(struct ctl *c, const struct answer *a);
 int ctl_render(struct ctl *c, ctl_render_fn *render, const json_t *answer); /* and flushes */
 int ctl_fail(struct ctl *c, int code, const char *fmt, ...)

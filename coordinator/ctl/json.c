@@ -18,6 +18,12 @@ uint64_t js_u64(const json_t *o, const char *key, uint64_t def)
     return d >= 0 && d < 9e18 ? (uint64_t)d : def;
 }
 
+const char *js_age(struct screen *s, const json_t *o, const char *key)
+{
+    uint64_t ms = js_u64(o, key, UINT64_MAX);
+    return ms == UINT64_MAX ? "never" : text_printf(s, "%s ago", text_ms(s, ms));
+}
+
 static uint64_t parse_rfc3339(const char *text)
 {
     struct tm tm = { 0 };

@@ -11,6 +11,8 @@
 
 const char *js_text(struct screen *s, const json_t *o, const char *key, const char *def);
 uint64_t js_u64(const json_t *o, const char *key, uint64_t def); /* negative: the default */
+const char *js_age(struct screen *s, const json_t *o,
+                   const char *key); /* of ms; negative or missing: "never" */
 /* Unix ms of an RFC 3339 text in UTC or of a number; 0: absent or neither. */
 uint64_t js_time(const json_t *o, const char *key);
 bool js_bool(const json_t *o, const char *key, bool def);  /* a number is true unless 0 */

@@ -145,6 +145,14 @@ static void operation(struct screen *s, const json_t *op)
     say_wrapped(s, 2, why);
 }
 
+static bool issue_says(struct screen *s, const json_t *cluster, const char *text)
+{
+    const json_t *v;
+    JS_EACH(i, v, js_list(cluster, "issues"))
+    if (strstr(js_sentence(s, v), text)) return true;
+    return false;
+}
+
 /* Why an identity that does not send could not take over, and who lists it: below the table, where there is room. */
 static void remarks(struct screen *s, const json_t *cluster)
 {
@@ -159,7 +167,8 @@ static void remarks(struct screen *s, const json_t *cluster)
                         text_printf(s, "%s. Cause and delisting: gemelctl dnsbl explain %s", listed,
                                     js_text(s, id, "ip", "")));
         }
-        if (why[0] && !js_bool(id, "fit", true) && !is(js_text(s, id, "role", ""), "active")) {
+        bool sends = is(js_text(s, id, "role", ""), "active");
+        if (why[0] && !sends && !js_bool(id, "fit", true) && !issue_says(s, cluster, why)) {
             say(s, "  ");
             say_wrapped(s, 4, text_printf(s, "%s could not take over now: %s", name, why));
         }

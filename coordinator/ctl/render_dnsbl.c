@@ -122,7 +122,8 @@ int render_dnsbl_explain(struct screen *s, const json_t *explain)
 
 static void answers_note(struct screen *s, struct table *t, const json_t *zone)
 {
-    const char *all = js_text(s, zone, "why", "");
+    bool ok = strcmp(js_text(s, zone, "health", ""), "ok") == 0;
+    const char *all = ok ? "" : js_text(s, zone, "why", "");
     const json_t *a;
     JS_EACH(i, a, js_list(zone, "answers"))
     {
@@ -157,10 +158,7 @@ int render_dnsbl_zones(struct screen *s, const json_t *dnsbl)
         table_cell(&t, STYLE_PLAIN, "%s", js_text(s, z, "zone", "–"));
         table_cell(&t, STYLE_PLAIN, "%" PRIu64, js_u64(z, "weight", 0));
         table_cell(&t, ok ? STYLE_GOOD : STYLE_WARN, "%s", health);
-        table_cell(&t, STYLE_PLAIN, "%s",
-                   js_has(z, "probe_age_ms")
-                       ? text_printf(s, "%s ago", text_ms(s, js_u64(z, "probe_age_ms", 0)))
-                       : "never");
+        table_cell(&t, STYLE_PLAIN, "%s", js_age(s, z, "probe_age_ms"));
         table_cell(&t, STYLE_PLAIN, "%s", js_text(s, z, "delist", "–"));
         answers_note(s, &t, z);
     }

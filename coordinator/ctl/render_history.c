@@ -56,11 +56,25 @@ static void line(struct screen *s, const char *label, const char *text)
     say_wrapped(s, 4, text);
 }
 
+/* What the sentence has not said already. */
+static const char *new_evidence(struct screen *s, const json_t *e, const char *text)
+{
+    const char *all = "";
+    const json_t *v;
+    JS_EACH(i, v, js_list(e, "evidence"))
+    {
+        const char *one = js_sentence(s, v);
+        if (!strstr(text, one)) all = text_printf(s, "%s%s%s", all, all[0] ? "; " : "", one);
+    }
+    return all;
+}
+
 static void render_entry(struct screen *s, const json_t *e)
 {
     headline(s, e);
-    line(s, "", js_text(s, e, "text", js_text(s, e, "why", "")));
-    line(s, "evidence: ", js_join(s, js_list(e, "evidence"), "; "));
+    const char *text = js_text(s, e, "text", js_text(s, e, "why", ""));
+    line(s, "", text);
+    line(s, "evidence: ", new_evidence(s, e, text));
     line(s, "steps: ", steps_text(s, js_list(e, "steps")));
 }
 

@@ -21,10 +21,22 @@ static const char *wanted_text(struct screen *s, const json_t *spf, const char *
     return js_text(s, js_object(spf, "wanted"), label, "(not decided: see gemelctl status)");
 }
 
-static void age(struct screen *s, const json_t *spf)
+static bool passes(const json_t *server)
 {
-    if (js_has(spf, "age_ms")) say(s, "Looked at %s ago. ", text_ms(s, js_u64(spf, "age_ms", 0)));
-    say(s, "Look now: gemelctl spf verify\n");
+    const char *verdict = json_string_value(json_object_get(server, "verdict"));
+    return verdict && strcmp(verdict, "pass") == 0;
+}
+
+/* By the verdicts; the server's own words only where something is wrong. */
+static void summary(struct screen *s, const json_t *spf)
+{
+    const json_t *list = js_list(spf, "servers"), *v;
+    size_t good = 0, n = json_array_size(list);
+    JS_EACH(i, v, list) good += passes(v);
+    const char *words = good == n && n > 0 ? "" : js_text(s, spf, "words", "");
+    say_wrapped(s, 0,
+                text_printf(s, "Right at %zu of %s. %s", good,
+                            text_count(s, n, "server address", "server addresses"), words));
 }
 
 int render_spf(struct screen *s, const json_t *spf)
@@ -39,8 +51,8 @@ int render_spf(struct screen *s, const json_t *spf)
         }
     }
     say(s, "\nmode %s. ", js_text(s, spf, "mode", "–"));
-    say_wrapped(s, 0, js_text(s, spf, "words", ""));
-    age(s, spf);
+    summary(s, spf);
+    say(s, "Last looked: %s. Look now: gemelctl spf verify\n", js_age(s, spf, "age_ms"));
     return CTL_FINE;
 }
 
@@ -133,7 +145,7 @@ int render_spf_verify(struct screen *s, const json_t *spf)
     table_init(&t, s, columns, ARRAY_LEN(columns));
     JS_EACH(i, v, list)
     {
-        bool good = strcmp(js_text(s, v, "verdict", ""), "pass") == 0;
+        bool good = passes(v);
         server_row(s, &t, v, good);
         if (!good) table_note(&t, js_text(s, v, "words", ""));
         wrong += !good;
@@ -141,8 +153,10 @@ int render_spf_verify(struct screen *s, const json_t *spf)
     table_print(&t);
     bool ok = js_bool(spf, "ok", wrong == 0) && wrong == 0 && json_array_size(list) > 0;
     say(s, "\n");
-    say_wrapped(s, 0, js_text(s, spf, "words", ok ? "All servers agree." : "Not verified."));
-    if (!ok && json_array_size(list) > 0)
+    summary(s, spf);
+    if (!ok && wrong == 0 && json_array_size(list) > 0)
+        say(s, "They agree, but not with what should be there: gemelctl spf diff\n");
+    if (wrong > 0)
         say_wrapped(s, 0,
                     "Check the zone transfer to the servers above (NOTIFY, serial), then look again: "
                     "gemelctl spf verify");

@@ -122,6 +122,19 @@ TEST(watching_goes_on_when_nobody_answers)
     run_end(&r);
 }
 
+TEST(when_the_leader_hangs_status_shows_what_ours_knows)
+{
+    const struct reply script[] = { { "GET /cluster HTTP", 200, QUIET, .delay_ms = 1500 },
+                                    { "GET /cluster?local=1", 200,
+                                      "{\"coordinator\": \"coord2\", \"leading\": false}" },
+                                    { NULL } };
+    check("status --timeout 1", script, CTL_ISSUES, NULL, "coord2 answers and does not lead", NULL);
+    const struct reply late[] = { { "GET /cluster HTTP", 504, "{\"error\": \"x\"}" },
+                                  { "GET /cluster?local=1", 503, "{\"error\": \"nobody leads\"}" },
+                                  { NULL } };
+    check("status", late, CTL_UNREACHABLE, "GET /cluster\nGET /cluster?local=1\n", NULL, "nobody leads");
+}
+
 TEST(each_command_asks_what_the_api_says)
 {
     static const struct {
@@ -256,7 +269,7 @@ TEST(nobody_at_the_socket_is_exit_3)
 {
     check("status --admin /tmp/gemel-ctl-there-is-none", NOTHING, CTL_UNREACHABLE, "", NULL,
           "there is no socket");
-    check("status --timeout 1", (struct reply[]){ { "GET", 200, "{}", .delay_ms = 4000 }, { NULL } },
+    check("history --timeout 1", (struct reply[]){ { "GET", 200, "{}", .delay_ms = 4000 }, { NULL } },
           CTL_UNREACHABLE, NULL, NULL, "did not answer within 1 s");
     check("doctor", (struct reply[]){ { "GET", .raw = "SSH-2.0\r\n" }, { NULL } }, CTL_UNREACHABLE, NULL,
           NULL, "does not speak HTTP");

@@ -54,6 +54,7 @@ static const struct {
     { "spf_verify", render_spf_verify, CTL_FINE },
     { "spf_verify_bad", render_spf_verify, CTL_ISSUES },
     { "spf_verify_none", render_spf_verify, CTL_ISSUES },
+    { "spf_verify_unwanted", render_spf_verify, CTL_ISSUES },
     { "dnsbl_check", render_dnsbl_check, CTL_ISSUES },
     { "dnsbl_check_clean", render_dnsbl_check, CTL_FINE },
     { "dnsbl_check_none", render_dnsbl_check, CTL_FINE },

@@ -21,7 +21,8 @@ TEST(words_from_outside_cannot_move_the_cursor)
           "c",
           "a?b?c" }, /* isolate, line separator */
         { "jürgen@bücher.example 例え", "jürgen@bücher.example 例え" },
-        { "bad \xff\xc3( utf8 \xed\xa0\x80", "bad ?" "?( utf8 ???" },
+        { "bad \xff\xc3( utf8 \xed\xa0\x80", "bad ?"
+                                             "?( utf8 ???" },
     };
     struct screen s;
     screen_init(&s, false, true, 0, 0);
