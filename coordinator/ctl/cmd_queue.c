@@ -18,8 +18,8 @@ int cmd_queue_list(void *ctl, const struct args *args)
     uint64_t n;
     if (flow && strcmp(flow, "in") != 0 && strcmp(flow, "out") != 0)
         return ctl_fail(c, CTL_USAGE, "queue list: --flow is in or out");
-    if (limit && (slice_u64(slice_of(limit), 1000000, &n) || n == 0))
-        return ctl_fail(c, CTL_USAGE, "queue list: --limit takes a number, 1 to 1000000");
+    if (limit && (slice_u64(slice_of(limit), 100000, &n) || n == 0))
+        return ctl_fail(c, CTL_USAGE, "queue list: --limit takes a number, 1 to 100000");
     struct buf path;
     buf_init(&path, KIB(64));
     buf_putf(&path, "/queue");
