@@ -110,6 +110,7 @@ enum err agent_file_parse(struct slice text, struct agent_file *out)
 {
     struct agent_file f = { 0 };
     uint64_t mine = 0;
+    text = slice_trim(text); /* the line's end */
     enum err err = take_field(&text, SLICE("epoch="), UINT64_MAX - 1, &f.epoch);
     if (!err) err = take_field(&text, SLICE("mine="), 1, &mine);
     if (!err) err = take_field(&text, SLICE("fenced="), UINT64_MAX - 1, &f.fenced);

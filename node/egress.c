@@ -18,6 +18,7 @@
 
 enum {
     PREFLIGHT_AGAIN_MS = 60000,
+    PREFLIGHT_WARN_AGAIN_MS = 10000,
     PREFLIGHT_BAD_AGAIN_MS = 3000,
     TOKEN_LIMIT_MS = 3000,
     SPF_LIMIT_MS = 8000
@@ -392,12 +393,15 @@ static void log_preflight(struct face *f, bool was_fit)
 static void preflight_again(struct timer *t);
 
 /* What is wrong is looked at often, so that it is not shown long after it was put right. */
-static bool all_well(const struct face *f)
+static uint64_t preflight_pause_ms(const struct face *f)
 {
-    for (size_t i = 0; i < PREFLIGHT_CHECKS; i++)
-        if (f->preflight.finding[i].mark == PREFLIGHT_BAD || f->preflight.finding[i].mark == PREFLIGHT_UNKNOWN)
-            return false;
-    return f->fit;
+    uint64_t ms = f->fit ? PREFLIGHT_AGAIN_MS : PREFLIGHT_BAD_AGAIN_MS;
+    for (size_t i = 0; i < PREFLIGHT_CHECKS; i++) {
+        enum preflight_mark mark = f->preflight.finding[i].mark;
+        if (mark != PREFLIGHT_OK)
+            ms = MIN(ms, (uint64_t)(mark == PREFLIGHT_WARN ? PREFLIGHT_WARN_AGAIN_MS : PREFLIGHT_BAD_AGAIN_MS));
+    }
+    return ms;
 }
 
 static void preflight_done(void *owner, const struct preflight_report *r)
@@ -415,8 +419,7 @@ static void preflight_done(void *owner, const struct preflight_report *r)
     log_preflight(f, was_fit);
     f->preflight_known = true;
     tell_facts(f);
-    timer_set_in(f->egress->env->timers, &f->preflight_due,
-                 all_well(f) ? PREFLIGHT_AGAIN_MS : PREFLIGHT_BAD_AGAIN_MS, preflight_again, f);
+    timer_set_in(f->egress->env->timers, &f->preflight_due, preflight_pause_ms(f), preflight_again, f);
 }
 
 static void preflight_again(struct timer *t)
