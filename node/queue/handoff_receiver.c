@@ -314,6 +314,7 @@ enum err receiver_frame(struct receiver *r, const char *peer, const Gemel__V1__N
     case GEMEL__V1__NODE_FRAME__BODY_CHUNK: return on_chunk(r, p, frame->chunk);
     case GEMEL__V1__NODE_FRAME__BODY_COMMIT: return on_commit(r, p, frame->commit);
     case GEMEL__V1__NODE_FRAME__BODY_DONE:
+        if (strlen(frame->done->transfer) >= TRANSFER_ID_MAX) return ERR_MALFORMED;
         spool_forget_transfer(r->conf.spool, slice_of(frame->done->transfer),
                               timers_wall_ms(r->env->timers) + REMEMBER_DONE_MS, NULL, NULL);
         return ERR_OK;
