@@ -1,0 +1,351 @@
+#include "node/queue/queue.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "node/queue/reporter.h"
+#include "node/queue/spool_mem.h"
+#include "tests/node/queue/sim_clock.h"
+#include "tests/test.h"
+
+/* A queue over a simulated disk, a deliverer that does what the test says, and a giver that only writes down. */
+
+enum { JOBS_MAX = 32 };
+
+struct world {
+    struct sim_clock clock;
+    struct spool_mem *disk;
+    struct queue_ids ids;
+    struct reporter_conf reporter_conf;
+    struct reporter *reporter;
+    struct queue *queue;
+    struct delivery_job *jobs[JOBS_MAX];
+    size_t n_jobs, started;
+    delivery_done_fn *done;
+    void *done_owner;
+    struct queue_id given[JOBS_MAX];
+    size_t n_given, doubts;
+    queue_given_fn *given_done;
+    void *given_owner;
+    char given_to[16];
+    uint8_t given_state[JOBS_MAX]; /* what the disk said of the first recipient at that moment */
+};
+
+static void start(void *owner, struct delivery_job *job, delivery_done_fn *done, void *queue)
+{
+    struct world *w = owner;
+    ASSERT(w->n_jobs < JOBS_MAX);
+    w->jobs[w->n_jobs++] = job;
+    w->started++;
+    w->done = done;
+    w->done_owner = queue;
+}
+
+static void give(void *owner, const struct queue_id *id, const char *node, queue_given_fn *done, void *queue)
+{
+    struct world *w = owner;
+    struct arena a = { 0 };
+    struct envelope e;
+    assert_int_equal(spool_envelope(spool_mem_spool(w->disk), id, &a, &e), ERR_OK);
+    w->given_state[w->n_given] = e.rcpts[0].state;
+    w->given[w->n_given++] = *id;
+    w->given_done = done;
+    w->given_owner = queue;
+    snprintf(w->given_to, sizeof w->given_to, "%s", node);
+    arena_deinit(&a);
+}
+
+static void doubt(void *owner, const struct queue_id *id, struct slice node)
+{
+    ((struct world *)owner)->doubts++;
+}
+
+static const char *next_hop(void *owner, struct slice domain)
+{
+    return slice_ieq(domain, SLICE("example.com")) ? "[10.0.0.25]:25" : NULL;
+}
+
+static bool is_ours(void *owner, struct slice domain)
+{
+    return next_hop(owner, domain) != NULL;
+}
+
+static void queue_up(struct world *w)
+{
+    struct queue_conf qc = { .schedule = { .active_max = 10, .active_per_dest = 10, .give_max = 4 },
+                             .next_hop = next_hop };
+    retry_conf_default(&qc.schedule.retry);
+    struct queue_ports ports = { .spool = spool_mem_spool(w->disk),
+                                 .deliverer = { .start = start, .owner = w },
+                                 .giver = { give, doubt, w } };
+    w->reporter = reporter_create(&w->clock.env, &w->reporter_conf);
+    reporter_port(w->reporter, &ports.reporter);
+    w->queue = queue_create(&w->clock.env, &qc, &ports);
+    assert_int_equal(queue_start(w->queue), ERR_OK);
+}
+
+static void queue_down(struct world *w)
+{
+    reporter_destroy(w->reporter);
+    queue_destroy(w->queue);
+    w->n_jobs = 0;
+}
+
+static void world_init(struct world *w)
+{
+    memset(w, 0, sizeof *w);
+    sim_clock_init(&w->clock);
+    w->disk = spool_mem_create(&w->clock.env, 5);
+    queue_ids_init(&w->ids, SLICE("edge1"), &w->clock.rng);
+    w->reporter_conf = (struct reporter_conf){ .spool = spool_mem_spool(w->disk),
+                                               .ids = &w->ids,
+                                               .host = SLICE("edge1.example.com"),
+                                               .node = SLICE("edge1"),
+                                               .expire_ms = DAYS(2),
+                                               .is_ours = is_ours };
+    queue_up(w);
+}
+
+static void world_deinit(struct world *w)
+{
+    queue_down(w);
+    spool_mem_destroy(w->disk);
+    sim_clock_deinit(&w->clock);
+}
+
+static void crash(struct world *w)
+{
+    queue_down(w);
+    spool_mem_crash(w->disk, false);
+    queue_up(w);
+}
+
+/* Stores a message to one or two recipients and lets it be synced. */
+static struct queue_id store(struct world *w, enum flow flow, const char *one, const char *two,
+                             struct slice given_to)
+{
+    struct envelope_rcpt r[2] = { { .address = slice_of(one) }, { .address = slice_of(two) } };
+    uint64_t wall = timers_wall_ms(&w->clock.timers);
+    struct envelope e = { .flow = flow,
+                          .sender = SLICE("alice@example.com"),
+                          .rcpts = r,
+                          .n_rcpts = two ? 2 : 1,
+                          .given_to = given_to,
+                          .arrival_wall_ms = wall,
+                          .expiry_wall_ms = wall + DAYS(2) };
+    struct queue_id id;
+    queue_ids_next(&w->ids, wall, &id);
+    struct spool_put *p = spool_put_begin(spool_mem_spool(w->disk), &id, NULL, NULL);
+    assert_int_equal(spool_put_body(p, SLICE("Subject: hello\r\n\r\nbody\r\n")), ERR_OK);
+    spool_put_commit(p, &e, NULL, NULL, NULL);
+    sim_clock_advance(&w->clock, 10);
+    return id;
+}
+
+/* The deliverer's oldest job comes back with one outcome for all its recipients. */
+static void finish(struct world *w, enum delivery_outcome outcome, const char *reply)
+{
+    struct delivery_result results[4];
+    assert_true(w->n_jobs > 0);
+    struct delivery_job *job = w->jobs[0];
+    memmove(w->jobs, w->jobs + 1, --w->n_jobs * sizeof w->jobs[0]);
+    for (size_t i = 0; i < job->n_rcpts; i++)
+        results[i] =
+            (struct delivery_result){ .outcome = outcome, .reply = slice_of(reply), .stage = SLICE("rcpt") };
+    w->done(w->done_owner, job, results);
+}
+
+static size_t on_disk(struct world *w)
+{
+    struct spool_stats st;
+    spool_stats(spool_mem_spool(w->disk), &st);
+    return st.messages[FLOW_IN] + st.messages[FLOW_OUT];
+}
+
+TEST(inbound_mail_goes_to_its_next_hop_and_leaves_the_disk_when_taken)
+{
+    struct world w;
+    world_init(&w);
+    store(&w, FLOW_IN, "bob@Example.COM", "eve@example.com", SLICE(""));
+    assert_int_equal(w.n_jobs, 1);
+    assert_slice(w.jobs[0]->destination, "[10.0.0.25]:25");
+    assert_int_equal(w.jobs[0]->n_rcpts, 2);
+    finish(&w, DELIVERY_SENT, "250 2.0.0 ok");
+    sim_clock_advance(&w.clock, 10);
+    assert_int_equal(on_disk(&w), 0);
+    world_deinit(&w);
+}
+
+TEST(outbound_mail_waits_for_the_order_to_send)
+{
+    struct world w;
+    world_init(&w);
+    store(&w, FLOW_OUT, "bob@example.net", NULL, SLICE(""));
+    assert_int_equal(w.n_jobs, 0);
+    queue_send_out(w.queue);
+    assert_int_equal(w.n_jobs, 1);
+    assert_slice(w.jobs[0]->destination, "example.net");
+    finish(&w, DELIVERY_SENT, "250 ok");
+    sim_clock_advance(&w.clock, 10);
+    assert_int_equal(on_disk(&w), 0);
+    world_deinit(&w);
+}
+
+TEST(a_refusal_for_good_becomes_a_notification_and_a_wait_does_not)
+{
+    struct world w;
+    world_init(&w);
+    queue_send_out(w.queue);
+    store(&w, FLOW_OUT, "bob@example.net", "eve@example.org", SLICE(""));
+    assert_int_equal(w.n_jobs, 2); /* two domains, two legs */
+    finish(&w, DELIVERY_FAILED, "550 5.1.1 unknown");
+    sim_clock_advance(&w.clock, 10);
+    assert_int_equal(on_disk(&w), 2); /* the message, for eve, and the notification for alice */
+    assert_int_equal(w.n_jobs, 2);
+    assert_slice(w.jobs[1]->destination, "[10.0.0.25]:25");
+    assert_slice(w.jobs[1]->envelope->sender, "");
+    finish(&w, DELIVERY_LISTED, "554 5.7.1 listed");
+    finish(&w, DELIVERY_SENT, "250 ok");
+    sim_clock_advance(&w.clock, 10);
+    assert_int_equal(on_disk(&w), 1); /* a listing is a wait */
+    assert_int_equal(w.n_jobs, 0);
+    sim_clock_advance(&w.clock, MINUTES(1));
+    assert_int_equal(w.n_jobs, 1);
+    finish(&w, DELIVERY_FAILED, "550 no");
+    sim_clock_advance(&w.clock, 10);
+    finish(&w, DELIVERY_FAILED, "550 nobody wants the notification either");
+    sim_clock_advance(&w.clock, 10);
+    assert_int_equal(on_disk(&w), 0); /* and that is the end of it */
+    world_deinit(&w);
+}
+
+TEST(what_was_delivered_before_a_crash_is_not_delivered_again)
+{
+    struct world w;
+    world_init(&w);
+    queue_send_out(w.queue);
+    store(&w, FLOW_OUT, "bob@example.net", "eve@example.org", SLICE(""));
+    finish(&w, DELIVERY_SENT, "250 ok");
+    sim_clock_advance(&w.clock, 10);
+    crash(&w);
+    queue_send_out(w.queue);
+    assert_int_equal(w.n_jobs, 1);
+    assert_slice(w.jobs[0]->destination, "example.org");
+    finish(&w, DELIVERY_SENT, "250 ok");
+    sim_clock_advance(&w.clock, 10);
+    assert_int_equal(on_disk(&w), 0);
+    world_deinit(&w);
+}
+
+TEST(a_message_is_given_only_as_it_is_known)
+{
+    struct world w;
+    world_init(&w);
+    queue_send_out(w.queue);
+    struct queue_id id = store(&w, FLOW_OUT, "bob@example.net", "eve@example.org", SLICE(""));
+    finish(&w, DELIVERY_SENT, "250 ok");
+    finish(&w, DELIVERY_LISTED, "554 5.7.1 listed");
+    queue_hand_out(w.queue, "edge2");
+    assert_int_equal(w.n_given, 0); /* that bob has it is not on disk yet */
+    sim_clock_advance(&w.clock, 20);
+    assert_int_equal(w.n_given, 1);
+    assert_true(queue_id_eq(&w.given[0], &id));
+    assert_string_equal(w.given_to, "edge2");
+    assert_int_equal(w.given_state[0], RCPT_SENT);
+    w.given_done(w.given_owner, &id, ERR_OK);
+    struct schedule_counts c;
+    queue_counts(w.queue, &c);
+    assert_int_equal(c.messages[FLOW_OUT], 0);
+    world_deinit(&w);
+}
+
+TEST(a_message_in_doubt_is_nobodys_until_that_is_settled)
+{
+    struct world w;
+    world_init(&w);
+    struct queue_id kept = store(&w, FLOW_OUT, "bob@example.net", NULL, SLICE("edge2"));
+    struct queue_id gone = store(&w, FLOW_OUT, "eve@example.net", NULL, SLICE("edge2"));
+    crash(&w);
+    assert_int_equal(w.doubts, 4); /* as stored, and as found again */
+    queue_send_out(w.queue);
+    assert_int_equal(w.n_jobs, 0);
+    queue_settled(w.queue, &kept, false);
+    queue_settled(w.queue, &gone, true);
+    assert_int_equal(w.n_jobs, 1);
+    assert_true(queue_id_eq(&w.jobs[0]->id, &kept));
+    finish(&w, DELIVERY_DEFERRED, "451 later");
+    sim_clock_advance(&w.clock, 10);
+    crash(&w);
+    assert_int_equal(w.doubts, 5); /* kept's mark went with the first write; gone is still on this disk */
+    world_deinit(&w);
+}
+
+TEST(old_mail_is_announced_as_delayed_once_and_returned_in_the_end)
+{
+    struct world w;
+    world_init(&w);
+    store(&w, FLOW_OUT, "bob@example.net", NULL, SLICE(""));
+    sim_clock_advance(&w.clock, HOURS(4) + MINUTES(1));
+    assert_int_equal(w.n_jobs, 1); /* the delay notice, inside */
+    finish(&w, DELIVERY_SENT, "250 ok");
+    sim_clock_advance(&w.clock, 10);
+    crash(&w);
+    sim_clock_advance(&w.clock, HOURS(40));
+    assert_int_equal(w.n_jobs, 0);
+    assert_int_equal(on_disk(&w), 1);
+    sim_clock_advance(&w.clock, HOURS(5));
+    assert_int_equal(w.n_jobs, 1); /* the failure notice */
+    assert_true(w.jobs[0]->envelope->is_dsn);
+    finish(&w, DELIVERY_SENT, "250 ok");
+    sim_clock_advance(&w.clock, 10);
+    assert_int_equal(on_disk(&w), 0);
+    world_deinit(&w);
+}
+
+TEST(a_full_disk_holds_the_result_back_until_it_can_be_written)
+{
+    struct world w;
+    world_init(&w);
+    queue_send_out(w.queue);
+    store(&w, FLOW_OUT, "bob@example.net", NULL, SLICE(""));
+    spool_mem_set_full(w.disk, true);
+    finish(&w, DELIVERY_FAILED, "550 5.1.1 unknown");
+    sim_clock_advance(&w.clock, 5000);
+    assert_int_equal(on_disk(&w), 1);
+    spool_mem_set_full(w.disk, false);
+    sim_clock_advance(&w.clock, 5000);
+    assert_int_equal(on_disk(&w), 1); /* the notification, and no longer the message */
+    assert_int_equal(w.n_jobs, 1);
+    assert_true(w.jobs[0]->envelope->is_dsn);
+    world_deinit(&w);
+}
+
+TEST(an_administrator_sees_what_waits_and_why_and_brings_it_forward)
+{
+    struct world w;
+    world_init(&w);
+    queue_send_out(w.queue);
+    struct queue_id id = store(&w, FLOW_OUT, "bob@example.net", NULL, SLICE(""));
+    store(&w, FLOW_IN, "eve@example.com", NULL, SLICE(""));
+    finish(&w, DELIVERY_DEFERRED, "451 4.7.1 later, please");
+    sim_clock_advance(&w.clock, 10);
+
+    json_t *list = queue_list(w.queue, &(struct queue_filter){ .domain = SLICE("example.net") });
+    assert_int_equal(json_integer_value(json_object_get(list, "total")), 1);
+    json_t *m = json_array_get(json_object_get(list, "messages"), 0);
+    assert_string_equal(json_string_value(json_object_get(m, "id")), id.s);
+    assert_string_equal(json_string_value(json_object_get(m, "why")), "451 4.7.1 later, please");
+    json_decref(list);
+    json_t *show = queue_show(w.queue, &id);
+    assert_string_equal(json_string_value(json_object_get(show, "headers")), "Subject: hello");
+    json_decref(show);
+    json_t *dests = queue_destinations(w.queue);
+    assert_int_equal(json_array_size(json_object_get(dests, "destinations")), 2);
+    json_decref(dests);
+
+    size_t jobs = w.n_jobs;
+    assert_int_equal(queue_flush(w.queue, NULL, SLICE("Example.NET")), 1);
+    assert_int_equal(w.n_jobs, jobs + 1);
+    world_deinit(&w);
+}
