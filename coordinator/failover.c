@@ -368,8 +368,12 @@ static void learn_token(struct failover *f, const struct fo_event *ev)
     f->token_reachable = ev->reachable;
     if (!ev->reachable) return;
     /* More than one change since we looked: an identity may have been out and in again. */
-    if (ev->token.serial > f->token.serial + 1)
-        for (uint8_t i = 0; i < f->conf.n; i++) f->ids[i].pass_since_ms = 0;
+    bool missed = ev->token.serial > f->token.serial + 1;
+    for (uint8_t i = 0; i < f->conf.n; i++) {
+        bool in = ev->token.present && ev->token.spf_set & BIT(i);
+        if (missed || !in) f->ids[i].pass_since_ms = 0;
+        if (!in) f->ids[i].pass_ms = 0;
+    }
     f->token = ev->token;
     f->token_ms = f->now_ms;
     if (ev->token.present && !ev->token.foreign) learn_epoch(f, ev->token.epoch);

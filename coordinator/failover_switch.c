@@ -120,8 +120,10 @@ static void fail(struct failover *f, const char *why)
 
 static void roll_back(struct failover *f, const char *why)
 {
-    bool can = !(f->op.flags & STORE_F_ROLLBACK) && f->op.kind != STORE_OP_PUBLISH &&
-               f->op.kind != STORE_OP_FENCE && f->op.kind != STORE_OP_REGRANT;
+    /* Only a real change of sender has somebody to go back to. */
+    bool change = f->op.kind == STORE_OP_LISTED || f->op.kind == STORE_OP_FAILED ||
+                  f->op.kind == STORE_OP_SWITCHOVER || f->op.kind == STORE_OP_FAILOVER;
+    bool can = change && !(f->op.flags & STORE_F_ROLLBACK);
     snprintf(f->fail_why, sizeof f->fail_why, "%s", why);
     if (can)
         fo_move_to(f, FO_ROLLING_BACK, why);
@@ -465,7 +467,7 @@ static bool may_pend(const struct failover *f)
     uint64_t pass = f->ids[f->op.to].pass_ms;
     bool lately = pass && f->now_ms < pass + f->conf.spf_fresh_ms;
     if (f->op.flags & STORE_F_ROLLBACK) /* who sent before is authorised still */
-        return lately || (f->token.present && f->token.spf_set & BIT(f->op.to));
+        return lately || (!f->role_ms && f->token.present && f->token.spf_set & BIT(f->op.to));
     if (f->op.kind == STORE_OP_REGRANT) return lately;
     return lately && !f->conf.exclusive && !(f->op.flags & STORE_F_GREW);
 }
