@@ -558,7 +558,7 @@ void failover_conf_default(struct fo_conf *c)
         .spf_check_ms = SECONDS(60),
         .spf_ttl_ms = MINUTES(5),
         .grace_ms = HOURS(1),
-        .dns_timeout_ms = SECONDS(10),
+        .dns_timeout_ms = SECONDS(5),
         .dwell_ms = HOURS(6),
         .daily_cap = 2,
         .score_lead = 2,

@@ -100,12 +100,12 @@ struct failover {
     uint64_t fence_run_token; /* and confirmed for this token */
     uint64_t gap_from_ms;
     uint64_t op_command; /* operator's command behind the operation */
-    bool op_ok;
+    bool op_ok, gave_way;
     char fail_why[FO_WHY_MAX];
 
     struct fo_command pending; /* id 0 and no kind: none */
     bool has_pending;
-    uint64_t quiet_until_ms;
+    uint64_t quiet_until_ms, urgent_ms;
     uint64_t auto_ms;                           /* last automatic switch we did ourselves */
     uint64_t withdraw_ms[STORE_IDENTITIES_MAX]; /* since when a listed identity may leave the record */
     char issue[FO_WHY_MAX];                     /* why we do nothing although we would */
@@ -146,6 +146,7 @@ bool fo_link_fresh(const struct failover *f, uint8_t i);
 uint32_t fo_wanted_set(const struct failover *f, uint8_t active, uint8_t also);
 uint32_t fo_steady_set(const struct failover *f); /* when nothing is under way */
 void fo_take_command(struct failover *f, const struct fo_command *c);
+bool fo_urgent(struct failover *f);
 
 /* failover_switch.c */
 fo_on_fn fo_recording_on, fo_fencing_on, fo_publishing_on, fo_verifying_on, fo_waiting_on, fo_granting_on,

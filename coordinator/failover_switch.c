@@ -152,6 +152,7 @@ static bool replan(struct failover *f)
 static void begin_memory(struct failover *f)
 {
     f->op_ok = true;
+    f->gave_way = false;
     f->op_dirty = false;
     f->replans = f->rounds = 0;
     f->fence_run = false;
@@ -197,7 +198,8 @@ static void give_up(struct failover *f, const char *why)
     fo_answer(f, f->plan.command, FO_ANS_FAILED, "%s; nothing was changed", why);
     snprintf(f->issue, sizeof f->issue, "%s was wanted, but %s", store_op_kind_name(f->plan.kind), why);
     f->issue_ms = f->now_ms;
-    f->quiet_until_ms = f->now_ms + f->conf.cooldown_ms / 4;
+    bool silent = f->plan.kind == STORE_OP_RESTORE || f->plan.kind == STORE_OP_FAILED;
+    f->quiet_until_ms = f->now_ms + f->conf.cooldown_ms / (silent ? 4 : 1);
     f->plan = (struct fo_plan){ 0 };
     fo_move_to(f, FO_WATCHING, why);
 }
@@ -224,7 +226,7 @@ static bool grows(const struct failover *f, const struct fo_plan *p, uint32_t se
 {
     uint32_t had = f->token_reachable && f->token.present ? f->token.spf_set : 0;
     uint32_t new = set & ~had;
-    if (p->kind == STORE_OP_PUBLISH) return new != 0;
+    if (p->kind == STORE_OP_PUBLISH) return false; /* nobody begins to send; fitness waits for old answers */
     if (!f->conf.exclusive) return (p->flags & STORE_F_FORCED) && new &BIT(p->to);
     if (f->token_reachable && !f->token.present) return false; /* there is no old answer */
     bool last = f->egress.state != STORE_EGRESS_NONE && f->egress.identity == p->to;
@@ -487,7 +489,9 @@ static void publish_failed(struct failover *f, const char *why)
 
 static void try_again(struct failover *f, const char *why)
 {
-    if (++f->tries >= f->conf.publish_tries) {
+    /* When the other may go on without, with everything closed meanwhile, patience costs more than it brings. */
+    uint32_t tries = !may_pend(f) ? f->conf.publish_tries : f->token_reachable ? 2 : 1;
+    if (++f->tries >= tries) {
         publish_failed(f, why);
         return;
     }
@@ -547,8 +551,17 @@ static void on_published(struct failover *f, enum fo_published p)
     }
 }
 
+static bool gives_way(struct failover *f)
+{
+    if (f->op.kind != STORE_OP_PUBLISH || f->phase < PH_FIRST || !fo_urgent(f)) return false;
+    f->gave_way = true;
+    fail(f, "something more urgent came up");
+    return true;
+}
+
 void fo_publishing_on(struct failover *f, const struct fo_event *ev)
 {
+    if (gives_way(f)) return;
     if (!recorded(f, STORE_STEP_PUBLISHING, ev)) return;
     switch (f->phase) {
     case PUB_READ:
@@ -618,8 +631,7 @@ static uint32_t rounds_needed(const struct failover *f)
 
 static uint64_t old_answers_until_ms(const struct failover *f)
 {
-    uint64_t since = f->op.kind != STORE_OP_PUBLISH && f->op.to < f->conf.n ? f->ids[f->op.to].pass_since_ms
-                                                                            : 0;
+    uint64_t since = f->op.to < f->conf.n ? f->ids[f->op.to].pass_since_ms : 0;
     if (!since) since = f->verified_ms;
     return since + MAX(f->set_ttl_ms, f->conf.spf_ttl_ms) + 2 * f->verify_took_ms;
 }
@@ -668,6 +680,7 @@ static void on_round(struct failover *f, const struct fo_verified *v)
 
 void fo_verifying_on(struct failover *f, const struct fo_event *ev)
 {
+    if (gives_way(f)) return;
     if (!recorded(f, STORE_STEP_VERIFYING, ev)) return;
     if (MUTANT(NO_VERIFY)) {
         verified(f);
@@ -817,15 +830,6 @@ static void send_finish(struct failover *f)
     fo_send_step(f, &q);
 }
 
-static void clear_marks(struct failover *f)
-{
-    for (uint8_t i = 0; i < f->conf.n; i++) {
-        bool back = f->op.kind == STORE_OP_PUBLISH && f->op.spf_set & BIT(i);
-        if (back && f->view.quarantined_wall_ms[i] && f->ids[i].verdict.cleared)
-            fo_aux(f, &(struct store_req){ .kind = STORE_MARK, .identity = i });
-    }
-}
-
 static void settled(struct failover *f)
 {
     const struct store_op_rec *op = &f->op;
@@ -837,10 +841,10 @@ static void settled(struct failover *f)
              kv_cstr("text", text));
     if (op->kind != STORE_OP_PUBLISH) fo_notify(f, "%s", text);
     fo_answer(f, f->op_command, ok ? FO_ANS_DONE : FO_ANS_FAILED, "%s", text);
-    if (ok && op->kind == STORE_OP_PUBLISH) clear_marks(f);
+
     if (ok && op->kind != STORE_OP_PUBLISH && op->kind != STORE_OP_FENCE) f->switches++;
     if (ok && op->flags & STORE_F_AUTO) f->auto_ms = f->now_ms;
-    if (!ok) f->quiet_until_ms = f->now_ms + f->conf.cooldown_ms;
+    if (!ok && !f->gave_way) f->quiet_until_ms = f->now_ms + f->conf.cooldown_ms;
     f->op_command = 0;
     f->op = (struct store_op_rec){ 0 };
     f->plan = (struct fo_plan){ 0 };

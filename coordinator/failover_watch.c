@@ -29,6 +29,13 @@ const char *fo_not_usable(const struct failover *f, uint8_t i)
     return NULL;
 }
 
+/* Every receiver that asks, or remembers an answer, has it among the authorised. */
+static bool known_to_all(const struct failover *f, uint8_t i)
+{
+    uint64_t since = f->ids[i].pass_since_ms;
+    return since && f->now_ms >= since + MAX(f->set_ttl_ms, f->conf.spf_ttl_ms);
+}
+
 const char *fo_not_fit(const struct failover *f, uint8_t i)
 {
     const struct fo_ident *id = &f->ids[i];
@@ -37,6 +44,8 @@ const char *fo_not_fit(const struct failover *f, uint8_t i)
     if (!id->judged) return "the blocklists were not asked yet";
     if (f->view.quarantined_wall_ms[i] && !id->verdict.cleared)
         return "it was listed and is not clean for long enough";
+    if (f->view.quarantined_wall_ms[i] && !f->conf.exclusive && !known_to_all(f, i))
+        return "it was withdrawn, and receivers may still hold the old record";
     if (!id->verdict.fit) return "its score is too high";
     bool passes = id->pass_ms && f->now_ms < id->pass_ms + f->conf.spf_fresh_ms;
     if (!f->conf.exclusive && !passes && f->egress.state != STORE_EGRESS_NONE)
@@ -196,6 +205,20 @@ static bool restore(struct failover *f)
     return true;
 }
 
+/* The store has lost a grant that DNS and the node itself remember: go on with that one rather than with the one before. */
+static bool go_on(struct failover *f)
+{
+    const struct fo_token *t = &f->token;
+    bool newer = f->role_ms && f->token_ms >= f->role_ms && t->present && !t->foreign &&
+                 t->epoch > f->egress.epoch;
+    if (!newer || t->identity >= f->conf.n || t->identity == f->egress.identity) return false;
+    const struct fo_ident *id = &f->ids[t->identity];
+    if (fo_not_usable(f, t->identity) || id->beat.epoch < t->epoch || id->verdict.confirmed) return false;
+    plan(f, STORE_OP_RESTORE, f->egress.identity, t->identity, 0);
+    start(f, "the store has lost the grant of epoch %" PRIu64 " to %s", t->epoch, fo_name(f, t->identity));
+    return true;
+}
+
 /* The node has closed by itself (restart, lapse on another server, refused renewal) and is well: it may go on, under a new
  * epoch. Nobody else can be open, so there is nothing to fence. */
 static bool regrant(struct failover *f)
@@ -203,25 +226,34 @@ static bool regrant(struct failover *f)
     uint8_t a = f->egress.identity;
     const struct fo_ident *id = &f->ids[a];
     uint64_t settle = 2 * f->conf.lease_ms / 5;
-    bool closed = id->closed_ms && f->now_ms >= id->closed_ms + settle && f->now_ms >= f->egress_ms + settle;
-    bool unrenewed = f->now_ms >= f->lease_ms + settle;
-    if (!closed || !unrenewed || fo_not_usable(f, a) || id->verdict.confirmed) return false;
+    bool closed = id->closed_ms && f->now_ms >= id->closed_ms + settle &&
+                  f->now_ms >= f->egress_ms + settle &&
+                  f->now_ms >= f->lease_ms + settle; /* a lapsed one usually comes back by itself */
+    bool for_good = id->closed_ms &&
+                    id->beat.fenced_epoch >= f->egress.epoch; /* it will not: it wrote so to its disk */
+    if ((!closed && !for_good) || fo_not_usable(f, a) || id->verdict.confirmed) return false;
     plan(f, STORE_OP_REGRANT, a, a, 0);
     start(f, "%s is well but its gate is closed: it may go on", fo_name(f, a));
     return true;
+}
+
+/* Two independent signals: the store, watched all the time, saw no renewal for a lease, and the link is silent or the
+ * node itself says that it is closed. */
+static bool lease_stopped(const struct failover *f, uint8_t a)
+{
+    bool watched = f->now_ms >= f->view_gap_ms + f->conf.lease_ms &&
+                   f->now_ms >= f->egress_ms + f->conf.lease_ms;
+    bool lapsed = watched && f->now_ms >= f->lease_ms + f->conf.lease_ms;
+    return lapsed && (!fo_link_fresh(f, a) || f->ids[a].closed_ms);
 }
 
 static bool failed(struct failover *f)
 {
     uint8_t a = f->egress.identity;
     const struct fo_ident *id = &f->ids[a];
-    bool watched = f->now_ms >= f->view_gap_ms + f->conf.lease_ms &&
-                   f->now_ms >= f->egress_ms + f->conf.lease_ms;
-    bool lapsed = watched && f->now_ms >= f->lease_ms + f->conf.lease_ms;
-    bool second = !fo_link_fresh(f, a) || id->closed_ms;
     bool no_way_out = id->egress_down_ms && fo_fresh(f, a) &&
                       f->now_ms >= id->egress_down_ms + f->conf.egress_down_ms;
-    if (!(lapsed && second) && !no_way_out) return false;
+    if (!lease_stopped(f, a) && !no_way_out) return false;
     const char *held = held_back(f);
     uint8_t to = candidate(f, a, true);
     if (to == STORE_NONE) to = second_best(f, a, true);
@@ -237,7 +269,7 @@ static bool failed(struct failover *f)
     return true;
 }
 
-static bool listed(struct failover *f, uint8_t i)
+static bool listed(const struct failover *f, uint8_t i)
 {
     return i < f->conf.n && f->ids[i].judged && f->ids[i].verdict.suspect;
 }
@@ -429,6 +461,17 @@ static bool obey(struct failover *f)
 
 /* ---- watching ---- */
 
+/* A publication may take minutes; what keeps mail from flowing may not wait for it. */
+bool fo_urgent(struct failover *f)
+{
+    uint8_t a = f->egress.identity;
+    bool now = f->has_pending;
+    if (!now && (f->now_ms < f->urgent_ms + f->conf.cooldown_ms || a >= f->conf.n)) return false;
+    now = now || lease_stopped(f, a) || (listed(f, a) && f->ids[a].verdict.confirmed && !moderated(f));
+    if (now) f->urgent_ms = f->now_ms;
+    return now;
+}
+
 static void keep_looking(struct failover *f, const struct fo_event *ev)
 {
     (void)fo_answered(ev, FO_EV_TOKEN, &f->dns);
@@ -460,13 +503,12 @@ static void hand_over_queues(struct failover *f)
     }
 }
 
-/* A mark whose identity is clean and was never withdrawn can go without any change in DNS. */
+/* The quarantine ends when the identity is clean and, in overlap mode, authorised again for everybody. */
 static void lift_marks(struct failover *f)
 {
     for (uint8_t i = 0; i < f->conf.n; i++) {
-        bool in = f->token.present && f->token.spf_set & BIT(i);
         if (!f->view.quarantined_wall_ms[i] || !f->ids[i].verdict.cleared || f->n_aux) continue;
-        if (!in && !f->conf.exclusive) continue;
+        if (!f->conf.exclusive && !known_to_all(f, i)) continue;
         f->view.quarantined_wall_ms[i] = 0;
         fo_aux(f, &(struct store_req){ .kind = STORE_MARK, .identity = i });
         log_info(f->log, "failover.clean", kv_cstr("identity", fo_name(f, i)),
@@ -488,8 +530,11 @@ void fo_watching_on(struct failover *f, const struct fo_event *ev)
     if (f->now_ms < f->quiet_until_ms) return;
     if (f->issue[0] && f->now_ms > f->issue_ms + f->conf.cooldown_ms) f->issue[0] = '\0';
     if (restore(f) || f->egress.state != STORE_EGRESS_ACTIVE || f->egress.identity >= f->conf.n) return;
-    if (regrant(f) || failed(f)) return;
-    if (listed(f, f->egress.identity)) {
+    if (go_on(f) || regrant(f) || failed(f)) return;
+    if (listed(f, f->egress.identity) && f->ids[f->egress.identity].verdict.confirmed) {
+        if (!leave(f)) f->quiet_until_ms = f->now_ms + 5 * f->conf.view_ms;
+        if (f->state != FO_WATCHING) return;
+    } else if (listed(f, f->egress.identity)) {
         fo_move_to(f, FO_CONFIRMING, f->ids[f->egress.identity].verdict.why);
         fo_act(f, FO_DO_POLL);
         return;
@@ -512,10 +557,7 @@ void fo_confirming_on(struct failover *f, const struct fo_event *ev)
         return;
     }
     if (f->ids[a].verdict.confirmed) {
-        if (!f->view_old && !leave(f)) {
-            f->quiet_until_ms = f->now_ms + f->conf.view_ms * 5;
-            fo_move_to(f, FO_WATCHING, f->issue);
-        }
+        if (!f->view_old && !leave(f)) fo_move_to(f, FO_WATCHING, f->issue);
         return;
     }
     if (f->now_ms < f->state_ms + f->conf.confirm_limit_ms) return;

@@ -18,8 +18,9 @@ struct agent {
     uint32_t persist_seq;
     uint64_t persist_again_ms;
     /* the lease */
-    uint64_t epoch; /* granted; meaningful in CHECKING, ACTIVE, LAPSED */
-    uint64_t run;   /* the server that last said OK to a renewal */
+    uint64_t epoch;       /* granted; meaningful in CHECKING, ACTIVE, LAPSED */
+    uint64_t run;         /* the server that last said OK to a renewal */
+    uint64_t deadline_ms; /* the gate's, for the sentence when it has passed */
     uint32_t renew_seq;
     uint64_t renew_sent_ms, renew_sent_wall_ms, renew_next_ms;
     uint32_t beat_out_seq;
@@ -444,6 +445,7 @@ static void renewed(struct agent *a, const struct store_reply *r, struct agent_a
     uint64_t wall = MUTANT(DEADLINE_FROM_REPLY) ? a->wall_ms : a->renew_sent_wall_ms;
     uint64_t lease = a->conf.lease_ms - a->conf.margin_ms;
     bool other_server = a->run && r->run != a->run;
+    a->deadline_ms = MAX(a->deadline_ms, from + lease);
     if (a->state == AGENT_ACTIVE && gate_renew(a->gate, from, from + lease, a->now_ms, wall + lease)) {
         a->run = r->run;
         return;
@@ -515,9 +517,10 @@ static void on_tick(struct agent *a, struct agent_actions *out)
     a->tick_next_ms = a->now_ms + a->conf.stall_ms / 4;
     gate_tick(a->gate, a->now_ms, a->wall_ms);
     if (a->state == AGENT_ACTIVE && !gate_left_ms(a->gate, a->now_ms)) {
-        uint64_t left = a->renew_sent_ms + a->conf.lease_ms - a->conf.margin_ms;
+
         shut(a, out);
-        move_to(a, AGENT_LAPSED, a->now_ms < left ? "the process or a clock jumped" : "no renewal in time");
+        move_to(a, AGENT_LAPSED,
+                a->now_ms < a->deadline_ms ? "the process or a clock jumped" : "no renewal in time");
     }
     time_out(a);
     bool keeps = a->state == AGENT_ACTIVE || a->state == AGENT_LAPSED;

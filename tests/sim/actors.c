@@ -37,8 +37,8 @@ void node_start(struct sim *w, uint8_t i)
     a->tick_ms = 0;
     gate_init(&n->gate, conf.stall_ms);
     n->opened_ticket = 0;
-    n->agent = agent_create(&conf, &n->gate, w->conf.trace ? &w->log : NULL, &n->disk, rng_u64(&w->rng) | 1,
-                            sim_boot_ms(w, i));
+    n->agent = agent_create(&conf, &n->gate, w->conf.trace ? &w->logs[i] : NULL, &n->disk,
+                            rng_u64(&w->rng) | 1, sim_boot_ms(w, i));
     node_facts(w, i);
     sim_push(w, w->now_ms + rng_below(&w->rng, 900), EV_EMIT, i, a->life, (struct ev){ 0 });
 }
@@ -244,12 +244,13 @@ void coord_start(struct sim *w, uint8_t c)
     a->paused = false;
     a->life++;
     a->tick_ms = 0;
-    k->fo = failover_create(&conf, w->conf.trace ? &w->log : NULL, rng_u64(&w->rng), k->journal_epoch,
-                            sim_boot_ms(w, FIRST_COORD + c));
+    k->fo = failover_create(&conf, w->conf.trace ? &w->logs[FIRST_COORD + c] : NULL, rng_u64(&w->rng),
+                            k->journal_epoch, sim_boot_ms(w, FIRST_COORD + c));
     k->policy = policy_create(&w->policy_conf, NULL);
     memset(k->marks, 0, sizeof k->marks);
     coord_tick_at(w, c);
-    sim_push(w, w->now_ms + rng_below(&w->rng, 2000), EV_POLL, FIRST_COORD + c, a->life, (struct ev){ 0 });
+    uint64_t poll = w->conf.calm ? 100 : rng_below(&w->rng, 2000);
+    sim_push(w, w->now_ms + poll, EV_POLL, FIRST_COORD + c, a->life, (struct ev){ 0 });
 }
 
 void coord_stop(struct sim *w, uint8_t c)
@@ -301,7 +302,9 @@ static void coord_act(struct sim *w, uint8_t c, const struct fo_action *x)
         sim_local(w, m, rng_between(&w->rng, 1, 40));
         break;
     case FO_DO_JOURNAL: w->coords[c].journal_epoch = MAX(w->coords[c].journal_epoch, x->journal.epoch); break;
-    case FO_DO_ANSWER: sim_say(w, "coord%u answers %d: %s", c, x->answer.result, x->answer.text); break;
+    case FO_DO_ANSWER:
+        if (w->conf.calm) buf_putf(&w->story, "[%.1f] answer %s\n", (double)w->now_ms / 1000, x->answer.text);
+        sim_say(w, "coord%u answers %d: %s", c, x->answer.result, x->answer.text); break;
     case FO_DO_POLL:
         sim_push(w, w->now_ms + 50, EV_POLL, me, w->actors[me].life, (struct ev){ .ticket = 1 });
         break;
@@ -341,7 +344,8 @@ static void poll_zone(struct sim *w, struct policy *p, struct policy_event ev, u
             struct policy_event a = {
                 .kind = POLICY_EV_ANSWER, .now_ms = ev.now_ms, .identity = i, .zone = z, .resolver = r
             };
-            bool error = mode == ZONE_ERRORS || mode == ZONE_OUTSIDE || rng_chance(&w->rng, 20000);
+            bool error = mode == ZONE_ERRORS || mode == ZONE_OUTSIDE ||
+                         (!w->conf.calm && rng_chance(&w->rng, 20000));
             a.answer = error ? POLICY_UNKNOWN : listed ? POLICY_LISTED : POLICY_CLEAN;
             a.outside = mode == ZONE_OUTSIDE;
             a.code = 2;
@@ -386,6 +390,12 @@ static void coord_poll(struct sim *w, uint8_t c, bool extra)
                  (struct ev){ 0 });
 }
 
+void coord_order_by(struct sim *w, uint8_t c, const struct fo_command *cmd)
+{
+    sim_say(w, "operator to coord%u: command %d to id%u", c, cmd->kind, cmd->to);
+    coord_feed(w, c, &(struct fo_event){ .kind = FO_EV_COMMAND, .command = cmd });
+}
+
 void coord_command(struct sim *w, uint8_t c, uint8_t way, uint8_t to)
 {
     static const enum fo_command_kind kinds[] = { FO_CMD_SWITCHOVER, FO_CMD_SWITCHOVER, FO_CMD_SWITCHOVER,
@@ -397,8 +407,7 @@ void coord_command(struct sim *w, uint8_t c, uint8_t way, uint8_t to)
     };
     if (way == UINT8_MAX) cmd.kind = FO_CMD_RESUME;
     if (cmd.kind == FO_CMD_PIN) cmd.until_wall_ms = sim_wall_ms(w, FIRST_COORD + c) + SECONDS(40);
-    sim_say(w, "operator to coord%u: command %d to id%u", c, cmd.kind, to);
-    coord_feed(w, c, &(struct fo_event){ .kind = FO_EV_COMMAND, .command = &cmd });
+    coord_order_by(w, c, &cmd);
 }
 
 static void coord_msg(struct sim *w, uint8_t c, const struct msg *m)

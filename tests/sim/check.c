@@ -48,7 +48,13 @@ static void check_spf(struct sim *w, uint8_t i)
 void check_gates(struct sim *w, uint8_t i)
 {
     struct node *n = &w->nodes[i];
-    if (!is_open(w, i)) return;
+    bool open = is_open(w, i);
+    if (w->conf.trace && open != w->was_open[i])
+        buf_putf(&w->story, "[%.1f] node%u gate.%s epoch=%" PRIu64 " why=\"%s\"\n", (double)w->now_ms / 1000,
+                 i, open ? "open" : "closed", gate_epoch(&n->gate),
+                 w->actors[i].alive ? agent_why(n->agent) : "dead");
+    w->was_open[i] = open;
+    if (!open) return;
     check_alone(w, i);
     uint64_t ticket = gate_ticket(&n->gate, sim_boot_ms(w, i));
     if (ticket == n->opened_ticket) return;

@@ -239,3 +239,52 @@ void faults_heal(struct sim *w)
     w->old_store_lives = false;
     for (uint8_t c = 0; c < w->n_coords; c++) coord_command(w, c, UINT8_MAX, 0);
 }
+
+/* ---- by hand, for tests ---- */
+
+void sim_list(struct sim *w, uint8_t node, uint8_t zone, bool on)
+{
+    w->listed[zone][node] = on;
+}
+
+void sim_crash(struct sim *w, uint8_t actor)
+{
+    if (w->actors[actor].alive) crash(w, actor, true);
+}
+
+void sim_start(struct sim *w, uint8_t actor)
+{
+    if (!w->actors[actor].alive) crash(w, actor, false);
+}
+
+void sim_pause(struct sim *w, uint8_t actor, uint64_t ms)
+{
+    pause_actor(w, &(struct episode){ .a = actor, .to_ms = w->now_ms + ms });
+}
+
+void sim_cut(struct sim *w, uint8_t a, uint8_t b, bool on)
+{
+    cut(w, &(struct episode){ .a = a, .b = b }, on);
+}
+
+void sim_store_swap(struct sim *w, size_t back)
+{
+    swap_store(w, &(struct episode){ .way = (uint8_t)back });
+    for (uint8_t i = 0; i < STORE; i++) w->actors[i].side = 1;
+}
+
+uint8_t sim_leader(const struct sim *w)
+{
+    for (uint8_t c = 0; c < w->n_coords; c++)
+        if (w->actors[FIRST_COORD + c].alive &&
+            failover_leads(w->coords[c].fo, sim_boot_ms(w, FIRST_COORD + c)))
+            return c;
+    return STORE_NONE;
+}
+
+uint8_t sim_sender(const struct sim *w)
+{
+    for (uint8_t i = 0; i < w->n_nodes; i++)
+        if (w->actors[i].alive && gate_may_send(&w->nodes[i].gate, sim_boot_ms(w, i))) return i;
+    return STORE_NONE;
+}

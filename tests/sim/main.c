@@ -8,8 +8,6 @@
 
 #include "tests/sim/sim.h"
 
-enum mutation mutation_now;
-
 static const struct {
     const char *word, *text;
 } mutations[] = { [MUTATION_NONE] = { "none", "the protocol as it is" },

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum mutation mutation_now;
+
 /* ---- the heap of events ---- */
 
 static bool before(const struct ev *a, const struct ev *b)
@@ -80,11 +82,24 @@ void sim_say(struct sim *w, const char *fmt, ...)
     buf_putf(&w->trace, "[%.3f] %s\n", (double)w->now_ms / 1000, line);
 }
 
+/* Lines that tell the story: decisions and gates; everything else is for --trace. */
+static bool tells(struct slice text)
+{
+    return slice_starts(text, SLICE("failover.state")) ||
+           slice_starts(text, SLICE("failover.store_changed")) ||
+           slice_starts(text, SLICE("failover.fenced")) || slice_starts(text, SLICE("agent.grant_refused"));
+}
+
 static void log_line(void *owner, enum log_level level, struct slice line)
 {
-    struct sim *w = owner;
+    struct log_owner *o = owner;
+    struct sim *w = o->w;
+    char who[16];
+    struct slice text = slice_skip(line, 6); /* the level and its padding */
+    sim_actor_name(w, o->actor, who);
+    if (tells(text)) buf_putf(&w->story, "[%.1f] %s %.*s\n", (double)w->now_ms / 1000, who, SLICE_ARG(text));
     if (buf_len(&w->trace) > MIB(4)) buf_consume(&w->trace, MIB(2));
-    buf_putf(&w->trace, "[%.3f] %.*s\n", (double)w->now_ms / 1000, SLICE_ARG(line));
+    buf_putf(&w->trace, "[%.3f] %s %.*s\n", (double)w->now_ms / 1000, who, SLICE_ARG(text));
 }
 
 void sim_violation(struct sim *w, const char *fmt, ...)
@@ -122,6 +137,7 @@ static void free_msg(struct sim *w, struct msg *m)
 
 static uint64_t travel_ms(struct sim *w)
 {
+    if (w->conf.calm) return 1;
     if (rng_chance(&w->rng, w->slow_ppm)) return rng_between(&w->rng, 200, 6000);
     return rng_between(&w->rng, 0, 4);
 }
@@ -179,6 +195,25 @@ static void dispatch(struct sim *w, const struct ev *ev)
     if (ev->kind == EV_MSG) free_msg(w, ev->msg);
 }
 
+void sim_run_until(struct sim *w, uint64_t ms)
+{
+    while (w->n_heap && w->heap[0].at_ms <= ms && !w->violation[0]) {
+        struct ev ev = pop(w);
+        w->now_ms = ev.at_ms;
+        w->events++;
+        dispatch(w, &ev);
+    }
+    w->now_ms = MAX(w->now_ms, ms);
+}
+
+const char *sim_story(struct sim *w)
+{
+    buf_clear(&w->trace);
+    buf_put(&w->trace, buf_slice(&w->story));
+    buf_clear(&w->story);
+    return buf_cstr(&w->trace);
+}
+
 void sim_run(struct sim *w)
 {
     bool healed = false;
@@ -219,8 +254,8 @@ static void configure(struct sim *w)
     f->dns_timeout_ms = SECONDS(2);
     f->dwell_ms = SECONDS(50);
     f->egress_down_ms = SECONDS(15);
-    f->daily_cap = (uint32_t)rng_between(&w->rng, 2, 6);
-    f->both_listed = (enum fo_both_listed)rng_below(&w->rng, 3);
+    f->daily_cap = w->conf.calm ? 2 : (uint32_t)rng_between(&w->rng, 2, 6);
+    f->both_listed = w->conf.calm ? FO_BOTH_STAY : (enum fo_both_listed)rng_below(&w->rng, 3);
     struct policy_conf *p = &w->policy_conf;
     policy_conf_default(p);
     p->n_identities = w->n_nodes;
@@ -250,11 +285,13 @@ static void set_clocks(struct sim *w)
     for (int i = 0; i < ACTORS; i++) {
         struct actor *a = &w->actors[i];
         a->boot_base_ms = rng_between(&w->rng, 100000, 10000000);
-        a->drift_ppm = (int64_t)rng_below(&w->rng, 9001) - 4500;
-        a->wall_offset_ms = (int64_t)rng_below(&w->rng, 4001) - 2000;
+        a->drift_ppm = w->conf.calm ? 0 : (int64_t)rng_below(&w->rng, 9001) - 4500;
+        a->wall_offset_ms = w->conf.calm ? 0 : (int64_t)rng_below(&w->rng, 4001) - 2000;
         a->life = 1;
         a->side = 1;
         a->alive = i >= STORE;
+        w->log_owners[i] = (struct log_owner){ w, (uint8_t)i };
+        w->logs[i] = (struct log){ .write = log_line, .owner = &w->log_owners[i], .min = LOG_DEBUG };
     }
 }
 
@@ -272,9 +309,10 @@ struct sim *sim_create(const struct sim_conf *conf)
     w->n_coords = conf->coords ? conf->coords : (uint8_t)rng_between(&w->rng, 1, 3);
     w->n_servers = (uint8_t)rng_between(&w->rng, 1, SERVERS_MAX);
     w->exclusive = rng_below(&w->rng, 3) == 0;
+    if (conf->calm) w->exclusive = conf->exclusive, w->n_servers = 2;
     w->last_active = w->max_epoch_identity = STORE_NONE;
     buf_init(&w->trace, MIB(8));
-    w->log = (struct log){ .write = log_line, .owner = w, .min = LOG_DEBUG };
+    buf_init(&w->story, MIB(8));
     configure(w);
     set_clocks(w);
     store_model_init(&w->store, ++w->runs, w->fo_conf.coord_lease_ms);
@@ -283,7 +321,7 @@ struct sim *sim_create(const struct sim_conf *conf)
     sim_push(w, w->now_ms + 500, EV_SNAP, STORE, 0, (struct ev){ 0 });
     w->chaos_ms = SECONDS(150);
     w->end_ms = w->chaos_ms + SECONDS(120);
-    faults_plan(w);
+    if (!conf->calm) faults_plan(w);
     return w;
 }
 
@@ -299,6 +337,7 @@ void sim_destroy(struct sim *w)
         free(m);
     }
     buf_deinit(&w->trace);
+    buf_deinit(&w->story);
     free(w->heap);
     free(w);
 }

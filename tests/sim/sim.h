@@ -154,6 +154,8 @@ struct server {
 };
 
 struct sim_conf {
+    bool calm; /* no misfortune but what a test brings: perfect clocks, 1 ms each way */
+    bool exclusive;
     uint64_t seed;
     uint8_t nodes, coords; /* 0: by seed */
     bool trace;
@@ -188,8 +190,13 @@ struct sim {
     uint64_t truly_listed_ms[NODES_MAX]; /* when it last was */
     struct episode episodes[EPISODES_MAX];
     size_t n_episodes;
-    struct log log;
-    struct buf trace;
+    struct log logs[ACTORS];
+    struct log_owner {
+        struct sim *w;
+        uint8_t actor;
+    } log_owners[ACTORS];
+    struct buf trace, story;
+    bool was_open[NODES_MAX];
     /* what the checker remembers */
     uint64_t max_epoch, runs;
     uint8_t max_epoch_identity;
@@ -207,8 +214,11 @@ struct sim {
 
 /* sim.c */
 struct sim *sim_create(const struct sim_conf *conf);
-void sim_run(struct sim *w); /* to the end or to the first violation */
+void sim_run(struct sim *w);
+void sim_run_until(struct sim *w, uint64_t ms); /* to the end or to the first violation */
 void sim_destroy(struct sim *w);
+/* What has happened since the last call, for tests: who leads, states of the machine, gates. Borrowed until the next. */
+const char *sim_story(struct sim *w);
 void sim_push(struct sim *w, uint64_t at_ms, enum ev_kind kind, uint8_t actor, uint32_t life, struct ev ev);
 void sim_violation(struct sim *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void sim_say(struct sim *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -227,6 +237,7 @@ void coord_start(struct sim *w, uint8_t c);
 void coord_stop(struct sim *w, uint8_t c);
 void coord_event(struct sim *w, uint8_t c, const struct ev *ev);
 void coord_command(struct sim *w, uint8_t c, uint8_t way, uint8_t to);
+void coord_order_by(struct sim *w, uint8_t c, const struct fo_command *cmd); /* an operator's words to one coordinator */
 
 /* world.c: store, DNS */
 void store_event(struct sim *w, const struct ev *ev);
@@ -237,6 +248,14 @@ void servers_report(struct sim *w, uint8_t asker, struct fo_verified *out);
 void faults_plan(struct sim *w);
 void faults_event(struct sim *w, const struct ev *ev);
 void faults_heal(struct sim *w);
+void sim_list(struct sim *w, uint8_t node, uint8_t zone, bool on);
+void sim_crash(struct sim *w, uint8_t actor);
+void sim_start(struct sim *w, uint8_t actor);
+void sim_pause(struct sim *w, uint8_t actor, uint64_t ms);
+void sim_cut(struct sim *w, uint8_t a, uint8_t b, bool on);
+void sim_store_swap(struct sim *w, size_t snapshots_back);
+uint8_t sim_leader(const struct sim *w); /* coordinator, or STORE_NONE */
+uint8_t sim_sender(const struct sim *w); /* node with an open gate, or STORE_NONE */
 
 /* check.c */
 void check_gates(struct sim *w, uint8_t opened);
