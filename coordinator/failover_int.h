@@ -147,6 +147,7 @@ uint32_t fo_wanted_set(const struct failover *f, uint8_t active, uint8_t also);
 uint32_t fo_steady_set(const struct failover *f); /* when nothing is under way */
 void fo_take_command(struct failover *f, const struct fo_command *c);
 bool fo_urgent(struct failover *f);
+bool fo_known_to_all(const struct failover *f, uint8_t i);
 
 /* failover_switch.c */
 fo_on_fn fo_recording_on, fo_fencing_on, fo_publishing_on, fo_verifying_on, fo_waiting_on, fo_granting_on,

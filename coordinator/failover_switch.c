@@ -139,6 +139,7 @@ static bool replan(struct failover *f)
         return false;
     }
     f->op.epoch = fo_next_epoch(f);
+    f->known_epoch = MAX(f->known_epoch, f->op.epoch);
     f->op.token = rng_u64(&f->rng);
     f->op_dirty = true;
     f->ids[f->op.to].grant_done = f->ids[f->op.to].grant_refused = false;
@@ -167,6 +168,7 @@ static void begin_memory(struct failover *f)
 void fo_resume(struct failover *f)
 {
     f->op = f->view.op;
+    f->known_epoch = MAX(f->known_epoch, f->op.epoch);
     begin_memory(f);
     f->op_command = 0;
     bool knows = f->op.kind == STORE_OP_FENCE || f->op.to < f->conf.n;
@@ -258,6 +260,8 @@ static void send_begin(struct failover *f)
 
 static void journal(struct failover *f)
 {
+    f->known_epoch = MAX(f->known_epoch,
+                         f->op.epoch); /* whatever becomes of it, nobody gets this one again */
     struct fo_action *a = fo_act(f, FO_DO_JOURNAL);
     a->journal.epoch = f->op.epoch;
     snprintf(a->journal.line, sizeof a->journal.line,
@@ -647,7 +651,7 @@ static void verified(struct failover *f)
 
 static void verify_over(struct failover *f, const char *why)
 {
-    bool may = !f->round_bad && !(f->op.flags & STORE_F_GREW);
+    bool may = !f->round_bad && (!(f->op.flags & STORE_F_GREW) || fo_known_to_all(f, f->op.to));
     if (may && f->op.flags & (STORE_F_DNS_PENDING | STORE_F_ROLLBACK))
         fo_move_to(f, after_publishing(f), why); /* publish_failed has weighed it already */
     else
@@ -883,11 +887,13 @@ static void plan_back(struct failover *f)
     op->to = back;
     op->from = tried;
     op->epoch = fo_next_epoch(f);
+    f->known_epoch = MAX(f->known_epoch, op->epoch);
     op->token = rng_u64(&f->rng);
     op->spf_set = fo_wanted_set(f, back, STORE_NONE) | (f->token.present ? f->token.spf_set : 0);
     for (uint8_t i = 0; i < f->conf.n; i++) f->ids[i].grant_done = f->ids[i].grant_refused = false;
     f->op_dirty = true;
     f->fence_run = false;
+    f->order_next_ms = 0;
     f->replans = f->rounds = 0;
 }
 

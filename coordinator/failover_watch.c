@@ -30,9 +30,9 @@ const char *fo_not_usable(const struct failover *f, uint8_t i)
 }
 
 /* Every receiver that asks, or remembers an answer, has it among the authorised. */
-static bool known_to_all(const struct failover *f, uint8_t i)
+bool fo_known_to_all(const struct failover *f, uint8_t i)
 {
-    uint64_t since = f->ids[i].pass_since_ms;
+    uint64_t since = i < f->conf.n ? f->ids[i].pass_since_ms : 0;
     return since && f->now_ms >= since + MAX(f->set_ttl_ms, f->conf.spf_ttl_ms);
 }
 
@@ -44,7 +44,7 @@ const char *fo_not_fit(const struct failover *f, uint8_t i)
     if (!id->judged) return "the blocklists were not asked yet";
     if (f->view.quarantined_wall_ms[i] && !id->verdict.cleared)
         return "it was listed and is not clean for long enough";
-    if (f->view.quarantined_wall_ms[i] && !f->conf.exclusive && !known_to_all(f, i))
+    if (f->view.quarantined_wall_ms[i] && !f->conf.exclusive && !fo_known_to_all(f, i))
         return "it was withdrawn, and receivers may still hold the old record";
     if (!id->verdict.fit) return "its score is too high";
     bool passes = id->pass_ms && f->now_ms < id->pass_ms + f->conf.spf_fresh_ms;
@@ -508,7 +508,7 @@ static void lift_marks(struct failover *f)
 {
     for (uint8_t i = 0; i < f->conf.n; i++) {
         if (!f->view.quarantined_wall_ms[i] || !f->ids[i].verdict.cleared || f->n_aux) continue;
-        if (!f->conf.exclusive && !known_to_all(f, i)) continue;
+        if (!f->conf.exclusive && !fo_known_to_all(f, i)) continue;
         f->view.quarantined_wall_ms[i] = 0;
         fo_aux(f, &(struct store_req){ .kind = STORE_MARK, .identity = i });
         log_info(f->log, "failover.clean", kv_cstr("identity", fo_name(f, i)),

@@ -68,7 +68,8 @@ void fo_history_text(const struct failover *f, const struct store_op_rec *op, bo
     put(&t, ", because %s", op->why);
     if (f->fail_why[0]) put(&t, "; %s", f->fail_why);
     put(&t, ".");
-    bool fenced = op->took_ms[STORE_STEP_FENCING] && op->from != op->to && op->from < f->conf.n;
+    bool fenced = op->took_ms[STORE_STEP_FENCING] && op->from != op->to && op->from < f->conf.n &&
+                  op->kind != STORE_OP_RESTORE && !(op->flags & STORE_F_ROLLBACK);
     if (fenced)
         put(&t, op->flags & STORE_F_ACKED ? " The fence was acknowledged."
                                           : " The fence was not acknowledged: its lease ran out.");
