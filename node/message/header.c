@@ -149,6 +149,19 @@ static bool is_forged_result(const struct header *h, struct slice name, struct s
     return !value.n || !(ascii_is_alnum(value.p[0]) || strchr("-._", value.p[0]));
 }
 
+/* Our own trace of outbound mail: "by HOST with ESMTP id 1JM50KCN98KDSHMJN3;", naming no client, with a queue id. Found in
+ * mail that one of ours brings, it was here before: at this node or at another of the cluster. */
+static bool is_our_trace(struct slice value)
+{
+    enum { ID_CHARS = 18 };
+    struct slice rest = slice_trim(value);
+    if (!slice_istarts(rest, SLICE("by "))) return false;
+    rest = slice_skip(rest, slice_find_slice(rest, SLICE("id ")) + 3);
+    for (size_t i = 0; i < ID_CHARS; i++)
+        if (i >= rest.n || !ascii_is_alnum(rest.p[i])) return false;
+    return rest.n > ID_CHARS && rest.p[ID_CHARS] == ';';
+}
+
 /* Each is counted; whether it stays is the list's business. */
 static void count_hops(struct header *h, struct slice name, struct slice value, bool dropped)
 {
@@ -156,6 +169,7 @@ static void count_hops(struct header *h, struct slice name, struct slice value, 
     if (slice_ieq(name, SLICE("Received"))) {
         h->hops++;
         h->stripped_hops += dropped;
+        h->circled = h->circled || is_our_trace(value);
     } else if (slice_ieq(name, SLICE("X-Gemel-Hops")) && slice_u64(slice_trim(value), 1000, &n) == ERR_OK) {
         h->hops += (uint32_t)n;
         h->carried_hops += (uint32_t)n;
@@ -188,7 +202,7 @@ static void end_header(struct header *h, header_sink_fn *sink, void *owner)
     }
     uint32_t carried = h->carried_hops + h->stripped_hops;
     int n = snprintf(hops, sizeof hops, "X-Gemel-Hops: %" PRIu32 "\r\n", carried);
-    if (carried) give(sink, owner, slice_from(hops, (size_t)n));
+    if (carried && (h->circled || h->carried_hops)) give(sink, owner, slice_from(hops, (size_t)n));
     struct slice date = slice_sub(buf_slice(&h->tail), 0, h->date_bytes);
     struct slice id = slice_skip(buf_slice(&h->tail), h->date_bytes);
     if (h->add_missing && !h->has_date) give(sink, owner, date);

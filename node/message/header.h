@@ -7,8 +7,8 @@
  *   outbound (one of ours did)          what tells of the inside is taken out: the hops, the programs, the blind copies;
  *                                       the client is not named; Date and Message-ID are added when asked for
  *
- * Taking out Received fields would blind every loop counter, so their number travels on in X-Gemel-Hops and is added to
- * the count when the message comes by again. A header that is none (no field in front, no blank line before the text)
+ * Taking out Received fields would blind every loop counter. So when one of them is a trace of ours, the message has come by
+ * again: from then on their number travels along in X-Gemel-Hops and is added to the count. A header that is none (no field in front, no blank line before the text)
  * gets the blank line that separates our field from the text. */
 #ifndef GEMEL_NODE_MESSAGE_HEADER_H
 #define GEMEL_NODE_MESSAGE_HEADER_H
@@ -59,7 +59,7 @@ struct header {
     struct buf tail;  /* Date and Message-ID, in case they are missing */
     size_t bytes, date_bytes;
     uint32_t hops, hops_max, stripped_hops, carried_hops;
-    bool outbound, add_missing, has_date, has_id;
+    bool outbound, add_missing, has_date, has_id, circled;
 };
 
 /* Gets `bytes`, borrowed; never empty. */
