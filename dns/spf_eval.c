@@ -4,13 +4,15 @@
 #include <netdb.h>
 #include <spf2/spf.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* libspf2 asks its questions through one function. Ours reads the table; what is not there is noted, answered with "try
  * again", and whatever result comes out of that is thrown away.
  *
- * Known of libspf2 1.2.10 and dealt with here: it has no limit of void look-ups; it counts what an include costs wrongly
- * (spf_lint counts all of it); a NUL inside a TXT string ends it silently; the errors behind an INVALID result must be
- * mapped; it lets every loopback address pass; it fetches `exp=`. */
+ * Known of libspf2 1.2.10 and dealt with here: it has had memory bugs, so only well-formed policies reach it; it stops
+ * reading a TXT at a NUL; it has no limit of void look-ups; it counts what an include costs wrongly (spf_lint counts all
+ * of it); the errors behind an INVALID or NONE result must be mapped; it lets every loopback address pass; it fetches
+ * `exp=`. */
 
 enum { SENDER_MAX = 320, VOIDS_NOTED_MAX = 16 };
 
@@ -21,7 +23,7 @@ struct seen {
     size_t n_missing;
     struct spf_missing voids[VOIDS_NOTED_MAX];
     unsigned n_voids, lookups;
-    bool bad_bytes; /* a policy holds bytes that no policy may hold */
+    bool malformed; /* a policy was met that is against the grammar */
 };
 
 const char *spf_result_name(enum spf_result r)
@@ -55,11 +57,15 @@ static void note_void(struct seen *s, const struct dns_name *name, uint16_t type
 
 /* --- The library's DNS layer --- */
 
-static bool clean_text(struct slice text)
+/* The library has had its holes: it gets to see only what the grammar allows. */
+static bool is_well_formed(struct slice policy)
 {
-    for (size_t i = 0; i < text.n; i++)
-        if (text.p[i] < 0x20 || text.p[i] >= 0x7f) return false;
-    return true;
+    struct spf_terms *terms = xzalloc(sizeof *terms);
+    struct slice at;
+    const char *why;
+    bool ok = spf_record_parse(policy, terms, &at, &why) == ERR_OK;
+    free(terms);
+    return ok;
 }
 
 static void put_bytes(SPF_dns_rr_t *rr, const void *p, size_t n)
@@ -81,9 +87,12 @@ static void put_record(struct seen *s, SPF_dns_rr_t *rr, const struct dns_record
     case DNS_MX:
     case DNS_PTR: put_bytes(rr, r->name.p, r->name.n); return;
     case DNS_TXT:
-        /* Texts that are no policy are kept away from the library: it has no business with them. */
-        if (!slice_istarts(r->text, SLICE("v=spf1"))) return;
-        if (!clean_text(r->text)) s->bad_bytes = true;
+        /* Neither does it see texts that are no policy. */
+        if (!spf_record_is(r->text)) return;
+        if (!is_well_formed(r->text)) {
+            s->malformed = true;
+            return;
+        }
         put_bytes(rr, r->text.p, r->text.n);
         return;
     default: return;
@@ -173,7 +182,8 @@ static enum spf_result hidden_error(SPF_response_t *r, SPF_errcode_t returned)
     if (by_error(SPF_response_errcode(r)) != SPF_NONE) return by_error(SPF_response_errcode(r));
     for (int i = 0; i < SPF_response_messages(r); i++) {
         SPF_error_t *e = SPF_response_message(r, i);
-        if (SPF_error_errorp(e) && by_error(SPF_error_code(e)) != SPF_NONE) return by_error(SPF_error_code(e));
+        if (SPF_error_errorp(e) && by_error(SPF_error_code(e)) != SPF_NONE)
+            return by_error(SPF_error_code(e));
     }
     return SPF_NONE;
 }
@@ -206,9 +216,9 @@ static void judge(struct seen *s, SPF_response_t *r, SPF_errcode_t returned, str
     comment(v, SPF_response_get_header_comment(r));
     if (SPF_response_messages(r) > 0 && (v->result == SPF_PERMERROR || v->result == SPF_TEMPERROR))
         comment(v, SPF_error_message(SPF_response_message(r, 0)));
-    if (s->bad_bytes && v->result != SPF_TEMPERROR) {
+    if (s->malformed) { /* a syntax error anywhere ends the check (RFC 7208 4.6) */
         v->result = SPF_PERMERROR;
-        comment(v, "a policy holds bytes that are not printable ASCII");
+        comment(v, "a policy is not well-formed");
     } else if (s->n_voids > SPF_VOIDS_MAX && v->result != SPF_TEMPERROR) {
         v->result = SPF_PERMERROR;
         comment(v, "more than two look-ups find nothing (RFC 7208 4.6.4)");
