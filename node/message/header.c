@@ -5,7 +5,7 @@
 
 static const struct slice internal_names[] = {
     SLICE_INIT("Received"),
-    SLICE_INIT("X-Originating-*"),
+    SLICE_INIT("X-Originating-IP"),
     SLICE_INIT("X-Mailer"),
     SLICE_INIT("User-Agent"),
     SLICE_INIT("Bcc"),
@@ -13,8 +13,6 @@ static const struct slice internal_names[] = {
     SLICE_INIT("Return-Path"),
     SLICE_INIT("X-MS-Exchange-*"),
     SLICE_INIT("X-OriginatorOrg"),
-    SLICE_INIT("X-MS-Has-Attach"),
-    SLICE_INIT("X-MS-TNEF-*"),
     SLICE_INIT("X-ClientProxiedBy"),
     SLICE_INIT("X-Forefront-*"),
     SLICE_INIT("X-Microsoft-Antispam*"),
