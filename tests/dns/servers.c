@@ -1,8 +1,8 @@
 #include "tests/dns/servers.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,20 +114,17 @@ int server_run(const struct server *s, const char *const argv[])
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    return remove(path);
+}
+
 void server_stop(struct server *s)
 {
     if (s->pid) {
         kill(s->pid, SIGKILL);
         waitpid(s->pid, NULL, 0);
     }
-    DIR *d = opendir(s->dir);
-    struct dirent *e;
-    while (d && (e = readdir(d))) {
-        char path[SERVER_PATH_MAX * 3];
-        snprintf(path, sizeof path, "%s/%s", s->dir, e->d_name);
-        unlink(path);
-    }
-    if (d) closedir(d);
-    rmdir(s->dir);
+    nftw(s->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     s->pid = 0;
 }

@@ -124,3 +124,44 @@ TEST(no_server_is_an_unknown_outcome_and_a_cancel_is_final)
     assert_non_null(strstr(o.detail, "cannot connect"));
     world_deinit(&w);
 }
+
+/* --- Knot, which says some things differently --- */
+
+static void start_knot(struct server *s)
+{
+    static const char *const argv[] = { "/usr/sbin/knotd", "-c", "knot.conf", NULL };
+    server_prepare(s);
+    server_write(s, "gw.zone",
+                 "$TTL 60\n@ SOA ns1.example.com. h.example.com. 1 60 60 60 60\n@ NS ns1.example.com.\n");
+    server_write(
+        s, "knot.conf",
+        "server:\n  listen: 127.0.0.1@%u\n  rundir: %s\ndatabase:\n  storage: %s\n"
+        "log:\n  - target: stderr\n    any: info\n"
+        "key:\n  - id: gemel\n    algorithm: hmac-sha256\n    secret: %s\n"
+        "acl:\n  - id: ours\n    key: gemel\n    action: update\n    update-type: [TXT]\n"
+        "    update-owner: name\n    update-owner-match: equal\n    update-owner-name: [_spf, _egress]\n"
+        "zone:\n  - domain: gw.example.com\n    file: %s/gw.zone\n    acl: ours\n",
+        s->port, s->dir, s->dir, world_secret, s->dir);
+    server_start(s, "127.0.0.1", false, argv);
+}
+
+TEST(knot_is_understood_too)
+{
+    struct world w;
+    struct server knot;
+    struct tsig_key wrong;
+    const char *why, *egress = "_egress.gw.example.com";
+    world_init(&w, "");
+    start_knot(&knot);
+    w.server.port = knot.port;
+    assert_int_equal(tsig_key_make(SLICE("gemel"), SLICE("hmac-sha256"), SLICE("b3RoZXI="), &wrong, &why),
+                     ERR_OK);
+    assert_int_equal(change(&w, &w.key, set(egress, NULL), set(egress, "epoch=1")).r, UPDATE_APPLIED);
+    assert_int_equal(change(&w, &w.key, set(egress, NULL), set(egress, "epoch=1")).r, UPDATE_STALE);
+    assert_int_equal(change(&w, &w.key, set(egress, "epoch=1"), set(egress, "epoch=2")).r, UPDATE_APPLIED);
+    assert_int_equal(change(&w, &wrong, nothing, set(egress, "x")).r, UPDATE_BADSIG);
+    /* what its policy denies it calls a bad key */
+    assert_int_equal(change(&w, &w.key, nothing, set("www.gw.example.com", "x")).r, UPDATE_BADKEY);
+    server_stop(&knot);
+    world_deinit(&w);
+}
