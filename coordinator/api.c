@@ -104,7 +104,7 @@ static void get_readiness(struct call *c)
 {
     const struct parts *p = call_parts(c);
     struct decider_store store;
-    decider_store(p->decider, &store);
+    decider_store(p->decider, false, &store);
     uint64_t limit = 3 * p->conf->cluster.failover.lease_ms;
     bool ready = store.answered_ms && timers_now_ms(p->env->timers) <= store.answered_ms + limit;
     call_reply(c, ready ? 200 : 503, status_role(p));

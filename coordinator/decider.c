@@ -30,11 +30,10 @@ struct decider {
     struct timer due;
     struct list asks;
     struct fo_actions actions;
-    bool stepping;   /* `actions` is in use */
-    uint64_t leader; /* id in the newest view */
-    uint8_t active;  /* identity that sends, as of the last step */
-    struct decider_store store;
-    char store_word[32];
+    bool stepping;                 /* `actions` is in use */
+    uint64_t leader;               /* id in the newest view */
+    uint8_t active;                /* identity that sends, as of the last step */
+    struct decider_store store[2]; /* reading, writing */
     char fence_words[160];
     uint64_t fences_run;
     char journal_path[512];
@@ -68,18 +67,19 @@ static uint32_t ask_over(struct ask *a)
 
 static void note_store(struct decider *d, const struct store_reply *reply, const char *word)
 {
+    struct decider_store *s = &d->store[reply->kind != STORE_READ];
     if (reply->status != STORE_UNKNOWN) {
-        if (d->store.failures > 1)
-            log_info(d->env->log, "store.answers_again", kv_u64("after", d->store.failures));
-        d->store = (struct decider_store){ .answered_ms = timers_now_ms(d->env->timers) };
-        d->store_word[0] = '\0';
+        if (s->failures > 1)
+            log_info(d->env->log, "store.answers_again", kv_cstr("request", store_req_name(reply->kind)),
+                     kv_u64("failures", s->failures));
+        *s = (struct decider_store){ .answered_ms = timers_now_ms(d->env->timers) };
         return;
     }
-    if (strcmp(word, d->store_word) != 0)
+    if (strcmp(word, s->word) != 0)
         log_warn(d->env->log, "store.no_answer", kv_cstr("request", store_req_name(reply->kind)),
                  kv_cstr("why", word));
-    snprintf(d->store_word, sizeof d->store_word, "%s", word);
-    d->store.failures++;
+    snprintf(s->word, sizeof s->word, "%s", word);
+    s->failures++;
 }
 
 static void store_answered(void *owner, const struct store_reply *reply, const char *word)
@@ -366,10 +366,9 @@ const struct host_conf *decider_leader(const struct decider *d)
     return NULL;
 }
 
-void decider_store(const struct decider *d, struct decider_store *out)
+void decider_store(const struct decider *d, bool writing, struct decider_store *out)
 {
-    *out = d->store;
-    out->word = d->store_word;
+    *out = d->store[writing];
 }
 
 const char *decider_fence_words(const struct decider *d)

@@ -51,12 +51,12 @@ void decider_status(const struct decider *d, struct fo_status *out);
 bool decider_leads(const struct decider *d);
 /* The coordinator that leads, as far as we know; NULL: nobody. Ourselves when we lead. */
 const struct host_conf *decider_leader(const struct decider *d);
-struct decider_store {
+struct decider_store {    /* how the store answers; a server that takes no writes may still be read */
     uint64_t answered_ms; /* boot time of the last good answer; 0: none yet */
-    const char *word;     /* of the last failure since then ("readonly", "deadline"…); "": none */
+    char word[32];        /* of the last failure since then ("readonly", "deadline"…); "": none */
     unsigned failures;    /* in a row */
 };
-void decider_store(const struct decider *d, struct decider_store *out);
+void decider_store(const struct decider *d, bool writing, struct decider_store *out);
 const char *decider_fence_words(const struct decider *d); /* how the last fence command ended; "" */
 uint64_t decider_fences_run(const struct decider *d);     /* fence commands that confirmed */
 

@@ -45,7 +45,7 @@ enum role role_of(const struct fo_status *st, uint8_t identity, bool link, bool 
 {
     const struct fo_identity_status *id = &st->ids[identity];
     if (!id->fresh) return ROLE_DOWN;
-    if (st->active == identity) return ROLE_ACTIVE;
+    if (st->active == identity) return id->reported == STORE_R_FENCED ? ROLE_FENCED : ROLE_ACTIVE;
     if (quarantined) return ROLE_QUARANTINED;
     if (id->assigned == STORE_R_FENCED) return ROLE_FENCED;
     return id->fit && link ? ROLE_STANDBY : ROLE_UNFIT;

@@ -201,11 +201,17 @@ void status_issues(const struct parts *p, status_issue_fn *each, void *owner)
     enum { FAILURES_MIN = 2 };
     struct issues x = { each, owner };
     struct fo_status st;
-    struct decider_store store;
+    struct decider_store reads, writes;
     decider_status(p->decider, &st);
-    decider_store(p->decider, &store);
+    decider_store(p->decider, false, &reads);
+    decider_store(p->decider, true, &writes);
     for (size_t i = 0; i < st.n_issues; i++) issue(&x, "%s", st.issues[i]);
-    if (store.failures >= FAILURES_MIN) issue(&x, "Redis gives no usable answer: %s", store.word);
+    if (reads.failures >= FAILURES_MIN)
+        issue(&x, "Redis gives no usable answer: %s", reads.word);
+    else if (writes.failures >= FAILURES_MIN)
+        issue(&x, "Redis takes no writes: %s", writes.word);
+    if (st.active != STORE_NONE && st.ids[st.active].fresh && st.ids[st.active].reported == STORE_R_FENCED)
+        issue(&x, "%s is to send, but its gate is closed", identity(p, st.active)->name);
     if (!decider_leader(p->decider)) issue(&x, "no coordinator leads");
     issues_of_nodes(p, &x);
     issues_of_zones(p, &x);
