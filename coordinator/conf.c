@@ -189,5 +189,6 @@ void coordinator_conf_policy(const struct coordinator_conf *c, uint8_t n_resolve
     out->probe_fresh_ms = 2 * k->failover.poll_ms;
     out->keep_ms = 6 * k->failover.poll_ms;
     out->clean_for_ms = k->failover.clean_for_ms;
+    out->refusal_window_ms = k->failover.refusal_window_ms;
     out->clean_polls = (uint32_t)k->failover.clean_polls;
 }

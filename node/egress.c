@@ -20,6 +20,7 @@ enum {
     PREFLIGHT_AGAIN_MS = 60000,
     PREFLIGHT_WARN_AGAIN_MS = 10000,
     PREFLIGHT_BAD_AGAIN_MS = 3000,
+    PREFLIGHT_SOON_MS = 1500,
     TOKEN_LIMIT_MS = 3000,
     SPF_LIMIT_MS = 8000
 };
@@ -47,7 +48,8 @@ struct face { /* one identity of ours */
     struct timer preflight_due;
     struct preflight_report preflight;
     bool preflight_known, fit;
-    bool lapsed; /* outbound mail is aimed at this face, but its gate is closed: the owner was told to keep it */
+    bool
+        lapsed; /* outbound mail is aimed at this face, but its gate is closed: the owner was told to keep it */
     uint64_t sent;
 };
 
@@ -268,6 +270,17 @@ static void acknowledge(struct face *f, const struct agent_ack *k)
     node_link_ack(f->egress->conf.link, &ack);
 }
 
+static void preflight_again(struct timer *t);
+
+/* Somebody was let send, so the records have just changed: what was wrong with them may be right now. */
+static void look_again(struct egress *e)
+{
+    for (size_t i = 0; i < e->n; i++)
+        if (e->faces[i].preflight_known && !e->faces[i].preflight_op)
+            timer_set_in(e->env->timers, &e->faces[i].preflight_due, PREFLIGHT_SOON_MS, preflight_again,
+                         &e->faces[i]);
+}
+
 static void aim(struct face *f, uint8_t to)
 {
     struct egress *e = f->egress;
@@ -279,6 +292,7 @@ static void aim(struct face *f, uint8_t to)
     }
     e->target = to;
     e->ev->aim(e->owner, to);
+    if (to != STORE_NONE) look_again(e);
 }
 
 static void perform(struct face *f, const struct agent_action *x)
@@ -399,7 +413,8 @@ static uint64_t preflight_pause_ms(const struct face *f)
     for (size_t i = 0; i < PREFLIGHT_CHECKS; i++) {
         enum preflight_mark mark = f->preflight.finding[i].mark;
         if (mark != PREFLIGHT_OK)
-            ms = MIN(ms, (uint64_t)(mark == PREFLIGHT_WARN ? PREFLIGHT_WARN_AGAIN_MS : PREFLIGHT_BAD_AGAIN_MS));
+            ms = MIN(ms,
+                     (uint64_t)(mark == PREFLIGHT_WARN ? PREFLIGHT_WARN_AGAIN_MS : PREFLIGHT_BAD_AGAIN_MS));
     }
     return ms;
 }

@@ -154,6 +154,8 @@ static const struct opt rows[] = {
       "how long an identity must be off all lists before it may stand by again" },
     { "failover.clean_polls", OPT_U64, C(failover.clean_polls), "12", 1, 1000,
       "clean polls in a row needed for that" },
+    { "failover.refusal_window", OPT_DURATION, C(failover.refusal_window_ms), "30m", SECONDS(1), DAYS(1),
+      "how long receivers' refusals count as evidence" },
     { "failover.threshold", OPT_U64, C(failover.threshold), "5", 1, 1000, "score that makes a switch" },
     { "failover.warn", OPT_U64, C(failover.warn), "3", 1, 1000, "score that warns" },
     { "failover.eligible_below", OPT_U64, C(failover.eligible_below), "3", 1, 1000,

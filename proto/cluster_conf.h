@@ -90,6 +90,7 @@ struct cluster_conf {
         uint64_t poll_ms, confirm_ms, confirm_polls;
         uint64_t dwell_ms, daily_cap;
         uint64_t clean_for_ms, clean_polls;
+        uint64_t refusal_window_ms; /* receivers' refusals count as evidence for so long */
         uint64_t threshold, warn, eligible_below, margin_score;
         int both_listed; /* enum both_listed */
         const char *fence_command;
