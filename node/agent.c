@@ -519,6 +519,7 @@ static void on_tick(struct agent *a, struct agent_actions *out)
     if (a->state == AGENT_ACTIVE && !gate_left_ms(a->gate, a->now_ms)) {
 
         shut(a, out);
+        a->renew_next_ms = a->now_ms;
         move_to(a, AGENT_LAPSED,
                 a->now_ms < a->deadline_ms ? "the process or a clock jumped" : "no renewal in time");
     }
