@@ -116,8 +116,8 @@ const struct domain_conf *cluster_domain(const struct cluster_conf *c,
                                          struct slice domain); /* exact, case folded */
 bool cluster_is_inside(const struct cluster_conf *c, const struct addr *a);
 
-/* The items of a list, typed. */
+/* The items of a list, typed. An empty one has no array, and C knows no sum of NULL, not even with 0. */
 #define CONF_EACH(type, it, list) \
-    for (const type *it = (list).items, *it##_end = it + (list).n; it < it##_end; it++)
+    for (const type *it = (list).items, *it##_end = it ? it + (list).n : it; it < it##_end; it++)
 
 #endif
