@@ -7,7 +7,6 @@
 #include "base/rng.h"
 #include "base/timers.h"
 #include "dns/name.h"
-#include "proto/store_redis_uv.h"
 
 enum {
     ASK_LIMIT_MAX_MS = 5000,
@@ -305,7 +304,9 @@ static void feed_refusal(struct monitor *m, const struct store_evidence *e)
 
 void monitor_refusal(struct monitor *m, const struct link_refusal *r)
 {
-    struct store_evidence e = { .identity = store_identity_index(&m->conf.conf->cluster, r->identity),
+    const struct identity_conf *ids = m->conf.conf->cluster.identities.items;
+    const struct identity_conf *id = cluster_identity(&m->conf.conf->cluster, r->identity);
+    struct store_evidence e = { .identity = id ? (uint8_t)(id - ids) : STORE_FOREIGN,
                                 .scope = (uint8_t)monitor_scope(r->scope, r->effect),
                                 .organisation = monitor_organisation(r->provider, r->destination),
                                 .message = slice_hash(r->message_id),

@@ -104,7 +104,7 @@ static const struct opt rows[] = {
       "exec: program that gets the wanted records as JSON on standard input" },
     { "dns.path", OPT_FILE, C(dns.path), "", 0, 0, "file: zone fragment to write" },
     { "dns.reload", OPT_STRING, C(dns.reload), "", 0, 1000, "file: command to run after writing" },
-    { "dns.update_timeout", OPT_DURATION, C(dns.update_timeout_ms), "10s", 100, MINUTES(5),
+    { "dns.update_timeout", OPT_DURATION, C(dns.update_timeout_ms), "5s", 100, MINUTES(5),
       "one attempt to change the records" },
     { "dns.spf.mode", OPT_WORD, C(dns.spf.mode), "overlap", 0, 0,
       "overlap: every healthy identity is authorised; exclusive: only the active one", .words = mode_words },
