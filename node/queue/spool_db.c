@@ -399,6 +399,7 @@ static void measure(struct spool_db *db, MDB_txn *txn)
     db->counts.disk_free_bytes = statvfs(db->dir, &vfs) == 0 ? (uint64_t)vfs.f_bavail * vfs.f_frsize : 0;
     uint64_t used_bytes = used * st.ms_psize;
     uint64_t in_file = db->counts.file_bytes - MIN(db->counts.file_bytes, used_bytes);
+    db->counts.room_bytes = MIN(db->max_bytes, db->counts.disk_free_bytes + db->counts.file_bytes);
     db->counts.usable_bytes = MIN(db->max_bytes - MIN(db->max_bytes, used_bytes),
                                   db->counts.disk_free_bytes + in_file);
 }

@@ -24,7 +24,6 @@
 #include "node/queue/spool_lmdb_inside.h"
 
 enum { OP_OVERHEAD_BYTES = 512, TRANSFER_MAX = 255 };
-static const uint64_t MIN_FREE_DEFAULT = MIB(64);
 
 static const struct spool_ops lmdb_ops;
 
@@ -451,7 +450,7 @@ enum err spool_lmdb_open(const struct spool_lmdb_conf *conf, const struct log *l
     l->db = db;
     if (log) l->log_copy = *log;
     l->log = log ? &l->log_copy : NULL;
-    l->min_free_bytes = conf->min_free_bytes ? conf->min_free_bytes : MIN_FREE_DEFAULT;
+    l->min_free_bytes = conf->min_free_bytes;
     list_init(&l->queue);
     list_init(&l->handles);
     pthread_condattr_t monotonic;

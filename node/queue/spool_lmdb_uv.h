@@ -13,8 +13,9 @@ struct spool_lmdb;
 struct spool_lmdb_conf {
     const char *dir;    /* made (mode 0700) when missing; its parent exists */
     uint64_t max_bytes; /* of the spool file; 0: what the disk holds */
-    uint64_t
-        min_free_bytes; /* intake stops below this, so that updates and removes still have room; 0: 64 MiB */
+    /* Intake stops below this, so that updates and removes still have room; 0: 64 MiB, or an eighth of a place that
+     * holds less than eight times that. */
+    uint64_t min_free_bytes;
     uint64_t map_bytes; /* address space to begin with; 0: 256 MiB. Grows by itself */
 };
 

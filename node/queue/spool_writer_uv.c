@@ -15,6 +15,8 @@ enum {
     EXPIRE_STEPS = 20000,
 };
 
+static const uint64_t MIN_FREE_DEFAULT = MIB(64);
+
 static void wake(struct handle *h) /* under the lock */
 {
     if (h->posted || h->closing) return;
@@ -162,7 +164,9 @@ static void judge_room(struct spool_lmdb *l) /* under the lock */
 {
     char why[SPOOL_WHY_MAX];
     uint64_t usable = spool_db_counts(l->db)->usable_bytes;
-    uint64_t mark = l->low ? l->min_free_bytes + l->min_free_bytes / 2 : l->min_free_bytes;
+    uint64_t reserve = l->min_free_bytes ? l->min_free_bytes
+                                         : MIN(MIN_FREE_DEFAULT, spool_db_counts(l->db)->room_bytes / 8);
+    uint64_t mark = l->low ? reserve + reserve / 2 : reserve;
     l->low = usable < mark;
     snprintf(why, sizeof why, "%" PRIu64 " KiB left for the spool, intake needs %" PRIu64, usable / KIB(1),
              mark / KIB(1));

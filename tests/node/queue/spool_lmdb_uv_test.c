@@ -23,12 +23,13 @@ struct world {
     struct loop *loop;
     struct spool_lmdb *l;
     uint64_t map_bytes, max_bytes;
+    bool default_reserve;
 };
 
 static enum err try_open(struct world *w, char why[static SPOOL_WHY_MAX])
 {
     struct spool_lmdb_conf conf = {
-        .dir = w->dir, .map_bytes = w->map_bytes, .max_bytes = w->max_bytes, .min_free_bytes = 1
+        .dir = w->dir, .map_bytes = w->map_bytes, .max_bytes = w->max_bytes, .min_free_bytes = !w->default_reserve
     };
     return spool_lmdb_open(&conf, NULL, &w->l, why);
 }
@@ -184,6 +185,19 @@ static void limit_files(rlim_t bytes)
     getrlimit(RLIMIT_FSIZE, &lim);
     lim.rlim_cur = bytes;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &lim), 0);
+}
+
+TEST(a_spool_smaller_than_the_usual_reserve_takes_mail)
+{
+    struct world w;
+    struct spool_stats stats;
+    make_dir(&w);
+    w.max_bytes = MIB(16); /* the least that may be configured */
+    w.default_reserve = true;
+    start(&w);
+    spool_stats(w.s, &stats);
+    assert_true(stats.accepting);
+    world_close(&w);
 }
 
 TEST(a_disk_that_fails_in_mid_message_gives_retry_and_loses_nothing)
