@@ -1,5 +1,6 @@
 /* The way up: certificates → spool → resolver → Redis → links → egress (gates closed) → dispatch and workers (mail is
- * taken from here on) → queue → HTTP. The way down: no new sessions, gates closed, workers, the rest.
+ * taken from here on) → queue → HTTP. The way down: no new sessions and deliveries; sessions end, what next hops have taken is
+ * written down; workers, the rest.
  *
  * Failure modes: on the way up the first thing that cannot be had ends it, with a sentence. Later nothing ends it but a
  * signal: a store or coordinator that is away closes the gate, a full disk stops intake. */
@@ -40,6 +41,7 @@ struct kept_refusal { /* evidence that waits for the next heartbeat with a link 
 struct node {
     const struct node_conf *conf;
     bool solo, stopping;
+    unsigned leaving; /* parts that have not ended in peace yet */
     const struct log *log;
     struct loop *loop;
     const struct env *env;
@@ -418,13 +420,19 @@ static enum err make_ops(struct node *n, struct buf *why)
 static void stop_now(struct timer *t)
 {
     struct node *n = t->owner;
+    struct smtp_server_stats s;
+    struct schedule_counts q;
+    workers_smtp_stats(n->workers, &s);
+    queue_counts(n->queue, &q);
+    log_warn(n->log, "node.cut_short", kv_u64("sessions", s.sessions_open), kv_u64("deliveries", q.active),
+             kv_cstr("why", "they did not end in time; mail on its way may be delivered twice"));
     loop_stop(n->loop);
 }
 
-static void drained(void *owner)
+static void left(void *owner)
 {
     struct node *n = owner;
-    loop_stop(n->loop);
+    if (--n->leaving == 0) loop_stop(n->loop);
 }
 
 static void reload_tls(struct node *n, struct tls_context *t, const char *what)
@@ -448,7 +456,9 @@ static void on_signal(void *owner, int signo)
     } else if (!n->stopping) {
         n->stopping = true;
         log_info(n->log, "node.stopping", kv_u64("signal", (uint64_t)signo));
-        workers_drain(n->workers, n->loop, drained, n);
+        n->leaving = 2;
+        workers_drain(n->workers, n->loop, left, n);
+        queue_stop(n->queue, left, n);
         timer_set_in(n->env->timers, &n->drain_limit, DRAIN_MS, stop_now, n);
     } else {
         loop_stop(n->loop); /* asked twice */

@@ -35,6 +35,9 @@ struct queue {
     struct list jobs;
     struct timer due;
     const char *give_to;
+    bool stopping;
+    queue_stopped_fn *stopped; /* not told yet */
+    void *stopped_owner;
 };
 
 static void run(struct queue *q);
@@ -326,9 +329,21 @@ static void due(struct timer *t)
     run(t->owner);
 }
 
+static void stopped_due(struct timer *t)
+{
+    struct queue *q = t->owner;
+    queue_stopped_fn *done = q->stopped;
+    q->stopped = NULL;
+    done(q->stopped_owner);
+}
+
 static void run(struct queue *q)
 {
     struct schedule_action x;
+    if (q->stopping) {
+        if (q->stopped && !q->live.n) timer_set_in(q->env->timers, &q->due, 0, stopped_due, q);
+        return;
+    }
     while (schedule_next(q->schedule, timers_now_ms(q->env->timers), &x)) {
         struct queue_id id = x.id;
         switch (x.kind) {
@@ -374,6 +389,17 @@ enum err queue_start(struct queue *q)
              kv_u64("out", n.messages[FLOW_OUT]), kv_u64("pinned", n.pinned));
     run(q);
     return err;
+}
+
+void queue_stop(struct queue *q, queue_stopped_fn *done, void *owner)
+{
+    const struct deliverer *d = &q->ports.deliverer;
+    q->stopping = true;
+    q->stopped = done;
+    q->stopped_owner = owner;
+    timer_clear(q->env->timers, &q->due);
+    LIST_EACH(&q->jobs, it) d->stop(d->owner, &CONTAINER_OF(it, struct job, list)->job);
+    run(q);
 }
 
 void queue_destroy(struct queue *q)

@@ -53,6 +53,11 @@ struct queue *queue_create(const struct env *env, const struct queue_conf *conf,
                            const struct queue_ports *ports);
 /* Reads the spool's index and begins. MALFORMED, REFUSED: as spool_each. */
 MUST_USE enum err queue_start(struct queue *q);
+/* Nothing is started any more, and what is out with the deliverer is called back. `done` runs once, later, from the loop, when all of
+ * it is back and what became of it is on disk: a queue destroyed before that forgets what the next hops have taken, and
+ * the next start sends it again. */
+typedef void queue_stopped_fn(void *owner);
+void queue_stop(struct queue *q, queue_stopped_fn *done, void *owner);
 void queue_destroy(struct queue *q); /* what is out with the deliverer is forgotten: it is on disk */
 
 /* FLOW_OUT: ours to send now; another node's to send; nobody's for the moment. */

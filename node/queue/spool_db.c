@@ -396,10 +396,12 @@ static void measure(struct spool_db *db, MDB_txn *txn)
     mdb_env_stat(db->env, &st);
     uint64_t used = pages_used(db, txn), pages = info.me_last_pgno + 1;
     db->counts.file_bytes = pages * st.ms_psize;
-    db->counts.disk_free_bytes = statvfs(db->dir, &vfs) == 0 ? (uint64_t)vfs.f_bavail * vfs.f_frsize : 0;
+    bool known = statvfs(db->dir, &vfs) == 0;
+    uint64_t disk_bytes = known ? (uint64_t)vfs.f_blocks * vfs.f_frsize : UINT64_MAX;
+    db->counts.disk_free_bytes = known ? (uint64_t)vfs.f_bavail * vfs.f_frsize : 0;
     uint64_t used_bytes = used * st.ms_psize;
     uint64_t in_file = db->counts.file_bytes - MIN(db->counts.file_bytes, used_bytes);
-    db->counts.room_bytes = MIN(db->max_bytes, db->counts.disk_free_bytes + db->counts.file_bytes);
+    db->counts.room_bytes = MIN(db->max_bytes, disk_bytes);
     db->counts.usable_bytes = MIN(db->max_bytes - MIN(db->max_bytes, used_bytes),
                                   db->counts.disk_free_bytes + in_file);
 }

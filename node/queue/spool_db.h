@@ -67,7 +67,7 @@ struct spool_db_counts {
     uint64_t transfers;
     uint64_t file_bytes;   /* of the map in use */
     uint64_t usable_bytes; /* up to max_bytes: free pages inside the file and free space of its disk */
-    uint64_t room_bytes;   /* all it may ever hold: max_bytes, or the file and the free space of its disk */
+    uint64_t room_bytes;   /* all it could hold at best: max_bytes, or the size of its disk */
     uint64_t disk_free_bytes;
 };
 /* As of the last commit; borrowed. */

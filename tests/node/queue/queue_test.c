@@ -21,7 +21,7 @@ struct world {
     struct reporter *reporter;
     struct queue *queue;
     struct delivery_job *jobs[JOBS_MAX];
-    size_t n_jobs, started;
+    size_t n_jobs, started, called_back;
     delivery_done_fn *done;
     void *done_owner;
     struct queue_id given[JOBS_MAX];
@@ -40,6 +40,12 @@ static void start(void *owner, struct delivery_job *job, delivery_done_fn *done,
     w->started++;
     w->done = done;
     w->done_owner = queue;
+}
+
+static void call_back(void *owner, struct delivery_job *job)
+{
+    struct world *w = owner;
+    w->called_back++;
 }
 
 static void give(void *owner, const struct queue_id *id, const char *node, queue_given_fn *done, void *queue)
@@ -77,7 +83,7 @@ static void queue_up(struct world *w)
                              .next_hop = next_hop };
     retry_conf_default(&qc.schedule.retry);
     struct queue_ports ports = { .spool = spool_mem_spool(w->disk),
-                                 .deliverer = { .start = start, .owner = w },
+                                 .deliverer = { .start = start, .stop = call_back, .owner = w },
                                  .giver = { give, doubt, w } };
     w->reporter = reporter_create(&w->clock.env, &w->reporter_conf);
     reporter_port(w->reporter, &ports.reporter);
@@ -318,6 +324,31 @@ TEST(a_full_disk_holds_the_result_back_until_it_can_be_written)
     assert_int_equal(on_disk(&w), 1); /* the notification, and no longer the message */
     assert_int_equal(w.n_jobs, 1);
     assert_true(w.jobs[0]->envelope->is_dsn);
+    world_deinit(&w);
+}
+
+static void on_stopped(void *owner)
+{
+    ++*(int *)owner;
+}
+
+TEST(a_queue_that_stops_waits_until_what_was_taken_is_written_down)
+{
+    struct world w;
+    int stopped = 0;
+    world_init(&w);
+    store(&w, FLOW_IN, "bob@example.com", NULL, SLICE(""));
+    store(&w, FLOW_IN, "carol@example.com", NULL, SLICE(""));
+    queue_stop(w.queue, on_stopped, &stopped);
+    assert_int_equal(w.called_back, 2);
+    store(&w, FLOW_IN, "dave@example.com", NULL, SLICE(""));
+    assert_int_equal(w.started, 2);
+    finish(&w, DELIVERY_SENT, "250 taken"); /* it was past its dot */
+    finish(&w, DELIVERY_NOT_NOW, "the queue took it back");
+    assert_int_equal(stopped, 0);
+    sim_clock_advance(&w.clock, 100);
+    assert_int_equal(stopped, 1);
+    assert_int_equal(on_disk(&w), 2);
     world_deinit(&w);
 }
 

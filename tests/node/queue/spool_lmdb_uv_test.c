@@ -28,9 +28,10 @@ struct world {
 
 static enum err try_open(struct world *w, char why[static SPOOL_WHY_MAX])
 {
-    struct spool_lmdb_conf conf = {
-        .dir = w->dir, .map_bytes = w->map_bytes, .max_bytes = w->max_bytes, .min_free_bytes = !w->default_reserve
-    };
+    struct spool_lmdb_conf conf = { .dir = w->dir,
+                                    .map_bytes = w->map_bytes,
+                                    .max_bytes = w->max_bytes,
+                                    .min_free_bytes = !w->default_reserve };
     return spool_lmdb_open(&conf, NULL, &w->l, why);
 }
 
