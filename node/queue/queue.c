@@ -12,10 +12,14 @@ struct live {
     struct queue *queue;
     struct arena arena;
     struct envelope e;
-    unsigned jobs;   /* with the deliverer */
-    unsigned writes; /* reports and updates under way */
-    bool removed;    /* the last write takes it off the disk */
-    bool give;       /* to be handed over as soon as all is written */
+    unsigned jobs; /* with the deliverer */
+    bool
+        writing; /* a report is under way; what happens meanwhile waits for it, so that disk never goes back */
+    bool removed;  /* all recipients are done: the last write takes it off the disk */
+    bool *news;    /* by recipient: has a result that is not reported yet */
+    size_t n_news; /* how many */
+    bool delayed;  /* the delay is not reported yet */
+    bool give;     /* to be handed over as soon as all is written */
 };
 
 struct job { /* one leg on its way; the arena holds what the deliverer may read from another thread */
@@ -73,7 +77,7 @@ static void free_live(struct live *l)
 
 static void maybe_drop(struct live *l)
 {
-    if (l->jobs || l->writes) return;
+    if (l->jobs || l->writing) return;
     map_remove(&l->queue->live, queue_id_slice(&l->e.id));
     free_live(l);
 }
@@ -169,6 +173,14 @@ static void on_stored(void *owner, const struct queue_id *ids, size_t n)
     run(q);
 }
 
+static size_t waiting_rcpts(const struct envelope *e, uint32_t *out)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < e->n_rcpts; i++)
+        if (e->rcpts[i].state == RCPT_WAITING) out[n++] = i;
+    return n;
+}
+
 /* ---- handing over ---- */
 
 static void given(void *owner, const struct queue_id *id, enum err err)
@@ -182,7 +194,7 @@ static void given(void *owner, const struct queue_id *id, enum err err)
 static void give_away(struct queue *q, const struct queue_id *id)
 {
     struct live *l = find_live(q, id);
-    if (l && l->writes)
+    if (l && l->writing)
         l->give = true;
     else
         q->ports.giver.give(q->ports.giver.owner, id, q->give_to, given, q);
@@ -199,36 +211,65 @@ static void give_after_all(struct queue *q, const struct queue_id *id)
 
 /* ---- what happened is written down ---- */
 
+static void write_down(struct live *l);
+
 static void written(void *owner, enum err err)
 {
     struct live *l = owner;
     struct queue *q = l->queue;
-    l->writes--;
-    if (err)
-        log_error(q->env->log, "queue.not_written", kv_slice("id", queue_id_slice(&l->e.id)),
-                  kv_err("err", err));
-    bool give = l->give && l->writes == 0;
     struct queue_id id = l->e.id;
-    maybe_drop(l);
-    if (give) give_after_all(q, &id);
+    l->writing = false;
+    if (err)
+        log_error(q->env->log, "queue.not_written", kv_slice("id", queue_id_slice(&id)), kv_err("err", err));
+    write_down(l);
+    if (!l->writing) {
+        bool give = l->give;
+        maybe_drop(l);
+        if (give) give_after_all(q, &id);
+    }
     run(q);
 }
 
-/* The envelope as it is now goes to disk; recipients of `rcpts` are reported to the sender where that is due. */
-static void write_down(struct live *l, enum queue_event what, const uint32_t *rcpts, size_t n)
+static size_t take_news(struct live *l, uint32_t *out)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; l->n_news && i < l->e.n_rcpts; i++) {
+        if (l->news[i]) out[n++] = i;
+        l->news[i] = false;
+    }
+    l->n_news = 0;
+    return n;
+}
+
+/* The envelope as it is now goes to disk, with all that happened since the last time: one report at a time. */
+static void write_down(struct live *l)
+{
+    const struct queue_reporter *r = &l->queue->ports.reporter;
+    uint32_t rcpts[ENVELOPE_RCPTS_MAX];
+    if (l->writing || (l->n_news == 0 && !l->delayed)) return;
+    enum queue_event what = l->n_news ? QUEUE_RESULTS : QUEUE_DELAYED;
+    size_t n = l->n_news ? take_news(l, rcpts) : waiting_rcpts(&l->e, rcpts);
+    l->delayed = l->delayed && what == QUEUE_RESULTS && !l->removed;
+    l->writing = true;
+    r->report(r->owner, what, &l->e, rcpts, n, l->removed, written, l);
+}
+
+static void note(struct live *l, const uint32_t *rcpts, size_t n)
 {
     struct queue *q = l->queue;
-    bool over = envelope_waiting(&l->e) == 0;
-    if (over) {
+    uint64_t wall = timers_wall_ms(q->env->timers);
+    if (!l->news) l->news = arena_alloc(&l->arena, l->e.n_rcpts * sizeof *l->news);
+    for (size_t i = 0; i < n; i++) {
+        l->n_news += !l->news[rcpts[i]];
+        l->news[rcpts[i]] = true;
+    }
+    if (!l->removed && envelope_waiting(&l->e) == 0) {
         l->removed = true;
         schedule_remove(q->schedule, &l->e.id);
         log_info(q->env->log, "queue.done", kv_slice("id", queue_id_slice(&l->e.id)),
-                 kv_slice("sender", l->e.sender),
-                 kv_ms("age", timers_wall_ms(q->env->timers) -
-                                  MIN(l->e.arrival_wall_ms, timers_wall_ms(q->env->timers))));
+                 kv_slice("sender", l->e.sender), kv_ms("age", wall - MIN(l->e.arrival_wall_ms, wall)));
     }
-    l->writes++;
-    q->ports.reporter.report(q->ports.reporter.owner, what, &l->e, rcpts, n, over, written, l);
+    write_down(l);
 }
 
 static void job_free(struct job *j)
@@ -250,7 +291,7 @@ static void delivered(void *owner, struct delivery_job *dj, const struct deliver
                 &effect);
     schedule_finished(q->schedule, &dj->id, dj->destination, &effect, timers_now_ms(q->env->timers));
     if (effect.tried && !l->removed)
-        write_down(l, QUEUE_RESULTS, dj->rcpts, dj->n_rcpts);
+        note(l, dj->rcpts, dj->n_rcpts);
     else
         maybe_drop(l);
     job_free(j);
@@ -300,14 +341,6 @@ static void start_leg(struct queue *q, const struct schedule_action *x)
     job_free(j);
 }
 
-static size_t waiting_rcpts(const struct envelope *e, uint32_t *out)
-{
-    size_t n = 0;
-    for (uint32_t i = 0; i < e->n_rcpts; i++)
-        if (e->rcpts[i].state == RCPT_WAITING) out[n++] = i;
-    return n;
-}
-
 static void tell_age(struct queue *q, const struct schedule_action *x)
 {
     enum err err = ERR_OK;
@@ -317,10 +350,11 @@ static void tell_age(struct queue *q, const struct schedule_action *x)
     size_t n = waiting_rcpts(&l->e, rcpts);
     if (x->kind == SCHEDULE_EXPIRED) {
         retry_expire(&l->e);
-        write_down(l, QUEUE_EXPIRED, rcpts, n);
+        note(l, rcpts, n);
     } else {
         l->e.delay_dsn_sent = true;
-        write_down(l, QUEUE_DELAYED, rcpts, n);
+        l->delayed = true;
+        write_down(l);
     }
 }
 

@@ -26,8 +26,9 @@ struct queue_giver {
 
 /* Tells the sender what became of recipients. For each call the reporter writes none, one or two messages into the spool and
  * then calls `done` once: the change of the original (`remove`, or `update`) happens in the same transaction as the last
- * report, or by itself when there is nothing to tell. `e` and `rcpts` are borrowed for the call. */
-enum queue_event { QUEUE_RESULTS, QUEUE_DELAYED, QUEUE_EXPIRED };
+ * report, or by itself when there is nothing to tell. `e` and `rcpts` are borrowed for the call. At most one report of a
+ * message is open at a time. */
+enum queue_event { QUEUE_RESULTS, QUEUE_DELAYED }; /* an expiry is a result */
 typedef void queue_reported_fn(void *owner, enum err err);
 struct queue_reporter {
     void (*report)(void *owner, enum queue_event what, const struct envelope *e, const uint32_t *rcpts,

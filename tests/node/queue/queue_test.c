@@ -352,6 +352,30 @@ TEST(a_queue_that_stops_waits_until_what_was_taken_is_written_down)
     world_deinit(&w);
 }
 
+TEST(results_that_come_in_while_the_disk_is_stuck_are_written_in_the_end_as_they_are_then)
+{
+    struct world w;
+    struct arena a = { 0 };
+    struct envelope e;
+    world_init(&w);
+    queue_send_out(w.queue);
+    struct queue_id id = store(&w, FLOW_OUT, "bob@example.net", "eve@example.org", SLICE(""));
+    spool_mem_set_full(w.disk, true);
+    finish(&w, DELIVERY_FAILED, "550 5.1.1 unknown"); /* wants a notification, which the disk does not take */
+    for (int i = 0; i < 3; i++) {                     /* eve's turns come and go */
+        finish(&w, DELIVERY_DEFERRED, "451 later");
+        sim_clock_advance(&w.clock, MINUTES(2));
+    }
+    spool_mem_set_full(w.disk, false);
+    sim_clock_advance(&w.clock, 5000);
+    assert_int_equal(spool_envelope(spool_mem_spool(w.disk), &id, &a, &e), ERR_OK);
+    assert_int_equal(e.rcpts[0].state, RCPT_FAILED);
+    assert_int_equal(e.rcpts[1].attempts, 3);
+    assert_int_equal(on_disk(&w), 2); /* one notification, not two */
+    arena_deinit(&a);
+    world_deinit(&w);
+}
+
 TEST(an_administrator_sees_what_waits_and_why_and_brings_it_forward)
 {
     struct world w;
