@@ -227,8 +227,9 @@ static bool regrant(struct failover *f)
     const struct fo_ident *id = &f->ids[a];
     uint64_t settle = 2 * f->conf.lease_ms / 5;
     bool closed = id->closed_ms && f->now_ms >= id->closed_ms + settle &&
-                  f->now_ms >= f->egress_ms + settle &&
-                  f->now_ms >= f->lease_ms + settle; /* a lapsed one usually comes back by itself */
+                  f->now_ms >= f->egress_ms + settle && f->now_ms >= f->lease_ms + settle &&
+                  f->now_ms >= f->view_gap_ms + settle &&
+                  f->now_ms >= f->role_ms + settle; /* a lapsed one usually comes back by itself */
     bool for_good = id->closed_ms &&
                     id->beat.fenced_epoch >= f->egress.epoch; /* it will not: it wrote so to its disk */
     if ((!closed && !for_good) || fo_not_usable(f, a) || id->verdict.confirmed) return false;

@@ -304,7 +304,8 @@ static void coord_act(struct sim *w, uint8_t c, const struct fo_action *x)
     case FO_DO_JOURNAL: w->coords[c].journal_epoch = MAX(w->coords[c].journal_epoch, x->journal.epoch); break;
     case FO_DO_ANSWER:
         if (w->conf.calm) buf_putf(&w->story, "[%.1f] answer %s\n", (double)w->now_ms / 1000, x->answer.text);
-        sim_say(w, "coord%u answers %d: %s", c, x->answer.result, x->answer.text); break;
+        sim_say(w, "coord%u answers %d: %s", c, x->answer.result, x->answer.text);
+        break;
     case FO_DO_POLL:
         sim_push(w, w->now_ms + 50, EV_POLL, me, w->actors[me].life, (struct ev){ .ticket = 1 });
         break;

@@ -144,7 +144,9 @@ static uint64_t travel_ms(struct sim *w)
 
 void sim_send(struct sim *w, struct msg *m)
 {
-    bool lost = w->cut[m->from][m->to] || rng_chance(&w->rng, w->loss_ppm);
+    bool struck = w->strike.left && m->from == w->strike.from && --w->strike.left == 0;
+    if (struck && !w->strike.lose) w->strike.victim = m->from + 1;
+    bool lost = w->cut[m->from][m->to] || rng_chance(&w->rng, w->loss_ppm) || (struck && w->strike.lose);
     if (!lost && rng_chance(&w->rng, w->dup_ppm)) {
         struct msg *twin = sim_msg(w, m->kind, m->from, m->to, m->seq);
         *twin = *m;
@@ -202,6 +204,8 @@ void sim_run_until(struct sim *w, uint64_t ms)
         w->now_ms = ev.at_ms;
         w->events++;
         dispatch(w, &ev);
+        if (w->strike.victim) sim_crash(w, w->strike.victim - 1);
+        w->strike.victim = 0;
     }
     w->now_ms = MAX(w->now_ms, ms);
 }

@@ -183,6 +183,12 @@ struct sim {
     struct store_model snapshots[SNAPSHOTS];
     uint64_t snapshot_ms[SNAPSHOTS];
     size_t n_snapshots, snapshot_at;
+    struct {            /* for sweeps: misfortune at exactly one message */
+        uint8_t from;   /* whose */
+        uint64_t left;  /* until it; 0: none */
+        bool lose;      /* the message; otherwise its sender dies behind it */
+        uint8_t victim; /* dies after this event; 0: nobody, else actor + 1 */
+    } strike;
     uint8_t cut[ACTORS][ACTORS]; /* [from][to]: number of reasons why nothing passes */
     uint32_t loss_ppm, dup_ppm, slow_ppm;
     uint8_t listed[ZONES][NODES_MAX];
@@ -237,7 +243,8 @@ void coord_start(struct sim *w, uint8_t c);
 void coord_stop(struct sim *w, uint8_t c);
 void coord_event(struct sim *w, uint8_t c, const struct ev *ev);
 void coord_command(struct sim *w, uint8_t c, uint8_t way, uint8_t to);
-void coord_order_by(struct sim *w, uint8_t c, const struct fo_command *cmd); /* an operator's words to one coordinator */
+void coord_order_by(struct sim *w, uint8_t c,
+                    const struct fo_command *cmd); /* an operator's words to one coordinator */
 
 /* world.c: store, DNS */
 void store_event(struct sim *w, const struct ev *ev);
