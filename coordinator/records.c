@@ -5,7 +5,6 @@
 
 #include "base/log.h"
 #include "base/timers.h"
-#include "proto/store_redis_uv.h"
 
 enum { DIGEST_DIGITS = 16, ASK_LIMIT_MS = 3000 };
 
@@ -37,6 +36,20 @@ static const struct cluster_conf *cluster(const struct records *r)
     return &r->conf.conf->cluster;
 }
 
+static const char *name_of(const struct records *r, uint8_t i)
+{
+    const struct identity_conf *ids = cluster(r)->identities.items;
+    return i < cluster(r)->identities.n ? ids[i].name : "";
+}
+
+/* STORE_NONE for "-", STORE_FOREIGN for a name that our configuration does not have. */
+static uint8_t index_of(const struct records *r, const char *name)
+{
+    const struct identity_conf *it = cluster_identity(cluster(r), slice_of(name));
+    if (strcmp(name, "-") == 0) return STORE_NONE;
+    return it ? (uint8_t)(it - (const struct identity_conf *)cluster(r)->identities.items) : STORE_FOREIGN;
+}
+
 /* The machine stops waiting after dns.update_timeout: our answer has to be there before. */
 static uint32_t limit_ms(const struct records *r)
 {
@@ -54,7 +67,7 @@ static void wanted_of(const struct records *r, const struct fo_token *t, struct 
 {
     const struct cluster_conf *c = cluster(r);
     const struct identity_conf *ids = c->identities.items;
-    const char *active = store_identity_name(c, t->identity);
+    const char *active = name_of(r, t->identity);
     *out = (struct wanted){ .w = { .cluster = slice_of(c->cluster),
                                    .active = *active ? slice_of(active) : SLICE("-"),
                                    .digest = slice_sub(slice_of(c->digest), 0, DIGEST_DIGITS),
@@ -116,8 +129,7 @@ static void read_marker(const struct records *r, const struct dns_answer *a, str
     if (t->foreign) return;
     t->epoch = m.epoch;
     t->serial = m.serial;
-    t->identity = store_identity_index(cluster(r),
-                                       strcmp(m.active, "-") == 0 ? SLICE("") : slice_of(m.active));
+    t->identity = index_of(r, m.active);
 }
 
 /* ---- reading ---- */
@@ -143,8 +155,7 @@ static void read_done(struct records_op *op)
     }
     log_debug(r->env->log, "records.read", kv_bool("reachable", !op->failed),
               kv_u64("epoch", op->token.epoch), kv_u64("serial", op->token.serial),
-              kv_cstr("active", store_identity_name(cluster(r), op->token.identity)),
-              kv_cstr("spf", op->texts.spf));
+              kv_cstr("active", name_of(r, op->token.identity)), kv_cstr("spf", op->texts.spf));
     records_token_fn *done = op->token_done;
     void *owner = op->owner;
     struct fo_token token = op->token;
@@ -228,8 +239,7 @@ static void publish_done(void *owner, enum publish_result x, const char *detail)
     }
     log_event(r->env->log, good ? LOG_INFO : LOG_WARN, "records.published",
               LOG_KVS(kv_cstr("result", publish_result_name(x)), kv_u64("epoch", op->want.epoch),
-                      kv_u64("serial", op->want.serial),
-                      kv_cstr("active", store_identity_name(cluster(r), op->want.identity)),
+                      kv_u64("serial", op->want.serial), kv_cstr("active", name_of(r, op->want.identity)),
                       kv_cstr("spf", good ? r->look.texts.spf : ""), kv_cstr("detail", detail)));
     records_published_fn *done = op->published_done;
     void *whose = op->owner;
