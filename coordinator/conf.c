@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "dns/dnsbl_conf.h"
 
 #define C(member) offsetof(struct coordinator_conf, member)
 
@@ -34,44 +35,19 @@ static void check_self(struct opt_source *src, struct coordinator_conf *c)
 
 /* ---- blocklists ---- */
 
-static void add_codes(struct opt_source *src, const struct blocklist_conf *it, const char *key,
-                      const struct opt_list *terms, struct dnsbl_codes *out)
-{
-    const char *const *term = terms->items;
-    for (size_t i = 0; i < terms->n; i++) {
-        enum err err = dnsbl_codes_add(out, slice_of(term[i]));
-        if (err == ERR_LIMIT)
-            opt_error(src, it->line, key, "more than %d terms", DNSBL_CODES_MAX);
-        else if (err)
-            opt_error(src, it->line, key,
-                      "\"%s\" is no code of a listing; expected 2, 2-11, 127.0.1.0/24 or &4 (a bit), never "
-                      "127.255.255.x",
-                      term[i]);
-    }
-}
-
 static void add_zone(struct opt_source *src, struct coordinator_conf *c, const struct blocklist_conf *it)
 {
     const struct dnsbl_known *known = dnsbl_known_find(slice_of(it->zone));
-    if (known && known->retired.n)
-        opt_error(src, it->line, "blocklists.zone", "%s cannot be used: %.*s", it->zone,
-                  SLICE_ARG(known->retired));
+    struct dnsbl_conf row = { it->line, it->zone, &it->codes, &it->policy, it->weight };
     if (c->n_zones == POLICY_ZONES_MAX) {
         opt_error(src, it->line, "blocklists", "more than %d lists", POLICY_ZONES_MAX);
         return;
     }
     struct watched_zone *z = &c->zones[c->n_zones];
-    if (dns_name_parse(slice_of(it->zone), &z->zone.name)) {
-        opt_error(src, it->line, "blocklists.zone", "\"%s\" is not a domain name", it->zone);
-        return;
-    }
+    if (dnsbl_conf_load(src, &row, &z->zone)) return;
     for (size_t i = 0; i < c->n_zones; i++)
         if (dns_name_eq(dns_name_slice(&c->zones[i].zone.name), slice_of(it->zone)))
             opt_error(src, it->line, "blocklists.zone", "%s stands in the list twice", it->zone);
-    add_codes(src, it, "blocklists.codes", &it->codes, &z->zone.listed);
-    add_codes(src, it, "blocklists.policy", &it->policy, &z->zone.policy);
-    z->zone.weight = (int)it->weight;
-    z->zone.class_ = known ? known->class_ : DNSBL_SPAM;
     z->delist = *it->delist ? it->delist : known && known->delist.n ? known->delist.p : "";
     struct buf shown;
     buf_init(&shown, 1024);

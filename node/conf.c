@@ -1,6 +1,7 @@
 #include "node/conf.h"
 
 #include "base/log.h"
+#include "dns/dnsbl_conf.h"
 
 #define C(member) offsetof(struct node_conf, member)
 
@@ -124,5 +125,12 @@ enum err node_conf_load(struct opt_source *src, struct opt_source *cluster_src, 
     err = cluster_conf_load(cluster_src, &out->cluster);
     if (!err) check_self(src, out, solo);
     check_files(src, out, solo);
+    CONF_EACH(struct blocklist_conf, it, out->cluster.blocklists)
+    {
+        /* The coordinators ask them; this node reads refusals that name them, and one file serves all hosts. */
+        struct dnsbl_conf row = { it->line, it->zone, &it->codes, &it->policy, it->weight };
+        struct dnsbl_zone zone;
+        if (dnsbl_conf_load(cluster_src, &row, &zone)) err = ERR_MALFORMED;
+    }
     return err || src->n_errors ? ERR_MALFORMED : ERR_OK;
 }
