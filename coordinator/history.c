@@ -21,7 +21,7 @@ static void put(json_t *o, const char *key, json_t *value)
 }
 
 /* "12,340,…": milliseconds in each step; those that took none are left out. */
-static json_t *steps_json(struct slice took)
+static json_t *steps_json(struct slice took, bool listed)
 {
     static const char *const names[STORE_STEPS] = {
         [STORE_STEP_RECORDED] = "confirmed",   [STORE_STEP_FENCING] = "fenced",
@@ -33,7 +33,8 @@ static json_t *steps_json(struct slice took)
     struct slice one;
     for (size_t i = 0; i < STORE_STEPS && slice_cut(&took, ',', &one); i++) {
         uint64_t ms = 0;
-        bool optional = i == STORE_STEP_WAITING || i == STORE_STEP_ROLLING_BACK || i == STORE_STEP_SETTLING;
+        bool optional = i == STORE_STEP_WAITING || i == STORE_STEP_ROLLING_BACK || i == STORE_STEP_SETTLING ||
+                        (i == STORE_STEP_RECORDED && !listed); /* only a listing is confirmed */
         if (slice_u64(one, UINT32_MAX, &ms) || (optional && !ms)) continue;
         json_t *o = json_object();
         put(o, "step", json_string(names[i]));
@@ -73,7 +74,9 @@ static json_t *entry_json(const json_t *in)
     put(o, "by", status_text(text_of(in, "by")));
     put(o, "started", json_string(status_time(u64_of(in, "started"), text)));
     put(o, "ended", json_string(status_time(u64_of(in, "wall_ms"), text)));
-    put(o, "steps", steps_json(slice_of(text_of(in, "took"))));
+    put(o, "steps",
+        steps_json(slice_of(text_of(in, "took")),
+                   strcmp(text_of(in, "kind"), store_op_kind_name(STORE_OP_LISTED)) == 0));
     put(o, "result", json_string(good ? "done" : "failed"));
     put(o, "gap_ms", json_integer((json_int_t)u64_of(in, "gap_ms")));
     put(o, "id", json_string(text_of(in, "op")));
