@@ -64,7 +64,10 @@ host_wait() {
     tail -n 20 "$LAB_DIR/log/$1.log"
     return 1
 }
-host_ready_or_dead() { { [ -s "$LAB_RUN/$1.pid" ] && ! host_alive "$1"; } || "ready_$(host_role "$1")" "$1"; }
+# A daemon that has just begun is not in its namespace yet: dead is only a number that nobody has.
+host_ready_or_dead() {
+    { [ -s "$LAB_RUN/$1.pid" ] && ! kill -0 "$(host_pid "$1")" 2>/dev/null; } || "ready_$(host_role "$1")" "$1"
+}
 
 # host_signal HOST SIGNAL: to the groups of all its daemons, and waits until nothing of them is left.
 host_signal() {
