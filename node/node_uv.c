@@ -27,8 +27,8 @@
 #include "node/queue/queue.h"
 #include "node/queue/reporter.h"
 #include "node/queue/spool_lmdb_uv.h"
-#include "node/relay/classify.h"
 #include "node/workers_uv.h"
+#include "proto/replies/classify.h"
 #include "proto/store_redis_uv.h"
 
 enum { REFUSALS_KEPT = 256, GIVES_MAX = 256, DRAIN_MS = 10000, EVIDENCE_KEEP_MS = 30 * 60 * 1000 };

@@ -58,6 +58,15 @@ static const struct option flush_options[] = {
     { NULL },
 };
 
+static const struct option classify_options[] = {
+    { "--stage", NULL, "WORD", "when it was said: banner, helo, mail, rcpt, data; any: not known [any]" },
+    { "--ip", NULL, "ADDRESS", "the address of ours that was spoken to" },
+    { "--provider", NULL, "NAME", "who said it: a provider, or the name of its mail server" },
+    { "--zones", NULL, "A,B", "blocklists of our own configuration: naming one always counts" },
+    { "--rules", NULL, "FILE", "a rules file in place of the compiled-in ones" },
+    { NULL },
+};
+
 #define ALWAYS (BIT(CTL_FINE) | BIT(CTL_USAGE) | BIT(CTL_UNREACHABLE))
 #define ORDER  (ALWAYS | BIT(CTL_REFUSED))
 #define SWITCH (ORDER | BIT(CTL_INCOMPLETE) | BIT(CTL_RUNNING))
@@ -99,6 +108,10 @@ const struct command ctl_commands[] = {
     { "queue show", "ID", 1, 1, NULL, ORDER, "one message: recipients, last replies, header", NULL, cmd_queue_show },
     { "queue flush", "[ID]", 0, 1, flush_options, ORDER, "try again now",
       "Without ID and --domain, everything that waits.", cmd_queue_flush },
+    { "classify", NULL, 0, 0, classify_options, BIT(CTL_FINE) | BIT(CTL_USAGE), "what a refusal means: a reply on standard input",
+      "Prints what it is about (scope), what follows for the identity (effect), the rule that decided and why. With --json, reads lines "
+      "{\"stage\",\"ip\",\"provider\",\"reply\"} and answers each with a line {\"scope\",\"effect\",\"rule\",\"reason\"}. Asks nobody: "
+      "it is the nodes' own classifier.", cmd_classify },
     { "doctor", NULL, 0, 0, NULL, JUDGES, "check everything that can be wrong; each finding with its cure", NULL, cmd_doctor },
     { NULL },
 };

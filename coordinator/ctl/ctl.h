@@ -9,9 +9,9 @@
 #include "coordinator/ctl/client.h"
 #include "coordinator/ctl/render.h"
 
-struct ctl_world { /* main() fills it from the process, tests from memory */
-    FILE *out, *err;
-    bool terminal; /* `out` is one: progress, screens that refresh, colours */
+struct ctl_world {        /* main() fills it from the process, tests from memory */
+    FILE *in, *out, *err; /* `in` may be NULL: nothing to read */
+    bool terminal;        /* `out` is one: progress, screens that refresh, colours */
     bool colour, utf8;
     unsigned width;
     const char *admin, *node_admin; /* from the environment; NULL: not set */
@@ -79,6 +79,7 @@ int cmd_dnsbl_zones(void *ctl, const struct args *args);
 int cmd_queue_list(void *ctl, const struct args *args);
 int cmd_queue_show(void *ctl, const struct args *args);
 int cmd_queue_flush(void *ctl, const struct args *args);
+int cmd_classify(void *ctl, const struct args *args);
 int cmd_doctor(void *ctl, const struct args *args);
 
 /* The table, and the help made of it. */

@@ -32,6 +32,7 @@ int main(int argc, char **argv)
     bool terminal = isatty(STDOUT_FILENO);
     const char *no_colour = getenv("NO_COLOR");
     struct ctl_world world = {
+        .in = stdin,
         .out = stdout,
         .err = stderr,
         .terminal = terminal,

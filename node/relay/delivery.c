@@ -302,7 +302,7 @@ static void send_mail(struct task *t)
 
 static void classify_one(struct task *t, struct relay_outcome *o)
 {
-    if (t->d->conf->rules && o->code) classify_outcome(t->d->conf->rules, &t->from, o);
+    if (t->d->conf->rules && o->code) report_classify(t->d->conf->rules, &t->from, o);
 }
 
 /* The connection broke, or was being closed, before anything was decided: no answer to this mail. */

@@ -16,9 +16,9 @@
 #include "node/gate.h"
 #include "node/queue/deliverer.h"
 #include "node/queue/spool.h"
-#include "node/relay/classify.h"
 #include "node/relay/route.h"
 #include "node/relay/session.h"
+#include "proto/replies/classify.h"
 
 struct refusal { /* evidence for the coordinators: proto/edge.proto's Refusal. Slices are borrowed */
     struct slice identity, provider, destination;

@@ -8,72 +8,13 @@
 
 #include "base/addr.h"
 #include "base/arena.h"
-
-/* Where in the conversation it was decided. The names are those of the refusal records: route connect banner helo tls
- * mail rcpt data. */
-enum relay_stage {
-    RELAY_ROUTE,   /* before any connection: DNS, loops, no such domain */
-    RELAY_CONNECT, /* the bound address, the connection itself */
-    RELAY_BANNER,
-    RELAY_HELO,
-    RELAY_TLS,
-    RELAY_MAIL,
-    RELAY_RCPT,
-    RELAY_DATA, /* from the DATA or BDAT command to the reply to the whole message */
-    RELAY_STAGES
-};
+#include "proto/replies/refusal.h"
 
 enum relay_verdict {
     RELAY_PENDING,  /* nothing was decided yet */
     RELAY_SENT,     /* the next hop took responsibility */
     RELAY_DEFERRED, /* try again later */
     RELAY_FAILED    /* never: a delivery status notification is due */
-};
-
-/* RFC 3463 "class.subject.detail"; class 0: there was none. */
-struct enhanced {
-    uint8_t class;
-    uint16_t subject, detail;
-};
-
-/* What a refusal says: the words of the classifier. */
-#define RELAY_SCOPE_MAP(X)              \
-    X(NONE, "none")                     \
-    X(IP_PUBLIC, "ip-public")           \
-    X(IP_PROVIDER, "ip-provider")       \
-    X(IP_LOCAL, "ip-local")             \
-    X(IP_RANGE, "ip-range")             \
-    X(IP_COLD, "ip-cold")               \
-    X(HELO, "helo")                     \
-    X(PTR, "ptr")                       \
-    X(SPF, "spf")                       \
-    X(DKIM_DMARC, "dkim-dmarc")         \
-    X(DOMAIN, "domain")                 \
-    X(URL, "url")                       \
-    X(CONTENT, "content")               \
-    X(RCPT, "rcpt")                     \
-    X(RATE, "rate")                     \
-    X(GREYLIST, "greylist")             \
-    X(GEO, "geo")                       \
-    X(RECEIVER_FAULT, "receiver-fault") \
-    X(IP_OTHER, "ip-other")
-
-enum relay_scope {
-#define RELAY_SCOPE_ENUM(name, text) SCOPE_##name,
-    RELAY_SCOPE_MAP(RELAY_SCOPE_ENUM)
-#undef RELAY_SCOPE_ENUM
-        RELAY_SCOPES
-};
-
-/* What it means for the identity that sent. */
-enum relay_effect {
-    EFFECT_NONE,   /* nothing: the reply code decides */
-    EFFECT_SWITCH, /* counts toward a switch; deferred, handed over with the queue */
-    EFFECT_DEST,   /* this identity at this provider only; deferred */
-    EFFECT_SLOW,   /* send more slowly there; deferred */
-    EFFECT_RETRY,  /* plain retry by the same identity (greylisting); deferred */
-    EFFECT_FIX,    /* our identity is badly set up: deferred, and an alarm */
-    RELAY_EFFECTS
 };
 
 struct relay_outcome {
@@ -92,7 +33,7 @@ struct relay_outcome {
     bool too_many; /* deferred by RFC 5321 4.5.3.1.10 only: may follow in a further transaction at once */
     enum relay_scope scope;
     enum relay_effect effect;
-    struct slice rule; /* name of the classifier's rule; static while the rules live */
+    struct slice rule; /* name of the classifier's rule */
 };
 
 enum { /* the bits of NOTIFY (RFC 3461 4.1), as the spool keeps them; 0: not given */
@@ -126,13 +67,6 @@ struct relay_mail {
     struct arena *arena; /* outcome texts go here; lives until the mail's owner has read them */
 };
 
-const char *relay_stage_name(enum relay_stage s);
 const char *relay_verdict_name(enum relay_verdict v); /* "pending", "sent", "deferred", "failed" */
-const char *relay_scope_name(enum relay_scope s);
-const char *relay_effect_name(enum relay_effect e);
-MUST_USE enum err relay_scope_parse(struct slice s, enum relay_scope *out);
-MUST_USE enum err relay_effect_parse(struct slice s, enum relay_effect *out);
-/* "any" and unknown words are not stages: MALFORMED. */
-MUST_USE enum err relay_stage_parse(struct slice s, enum relay_stage *out);
 
 #endif

@@ -49,7 +49,7 @@ static enum err end_line(struct reply *r)
 {
     if (r->at < 3) return ERR_MALFORMED;
     if (!r->enhanced.class && r->line_from + 4 < buf_len(&r->text)) {
-        struct enhanced e = reply_enhanced(slice_skip(buf_slice(&r->text), r->line_from + 4));
+        struct enhanced e = refusal_enhanced(slice_skip(buf_slice(&r->text), r->line_from + 4));
         if (e.class == r->code / 100) r->enhanced = e;
     }
     r->lines++;
@@ -92,40 +92,4 @@ enum err reply_feed(struct reply *r, struct slice *in)
         if (c == '\n' && r->last) return ERR_OK;
     }
     return ERR_RETRY;
-}
-
-bool reply_next_line(struct slice *at, struct slice *line)
-{
-    if (!slice_cut(at, '\n', line)) return false;
-    size_t digits = 0;
-    while (digits < 3 && digits < line->n && ascii_is_digit(line->p[digits])) digits++;
-    if (digits == 3 && (line->n == 3 || line->p[3] == ' ' || line->p[3] == '-')) *line = slice_skip(*line, 4);
-    return true;
-}
-
-static bool number(struct slice *s, unsigned max_digits, uint16_t *out)
-{
-    unsigned n = 0, v = 0;
-    while (n < s->n && n < max_digits && ascii_is_digit(s->p[n])) v = v * 10 + (unsigned)(s->p[n++] - '0');
-    if (!n || (n < s->n && ascii_is_digit(s->p[n]))) return false;
-    *s = slice_skip(*s, n);
-    *out = (uint16_t)v;
-    return true;
-}
-
-static bool dot(struct slice *s)
-{
-    if (!s->n || s->p[0] != '.') return false;
-    *s = slice_skip(*s, 1);
-    return true;
-}
-
-struct enhanced reply_enhanced(struct slice line)
-{
-    uint16_t class, subject, detail;
-    while (line.n && (line.p[0] == ' ' || line.p[0] == '#' || line.p[0] == '(')) line = slice_skip(line, 1);
-    if (!number(&line, 1, &class) || !dot(&line) || !number(&line, 3, &subject) || !dot(&line) ||
-        !number(&line, 3, &detail) || (class != 2 && class != 4 && class != 5))
-        return (struct enhanced){ 0 };
-    return (struct enhanced){ .class = (uint8_t) class, .subject = subject, .detail = detail };
 }

@@ -11,9 +11,9 @@
 #include "node/relay/relay.h"
 
 enum {
-    REPLY_LINE_BYTES_MAX = 1000, /* kept; twice what RFC 5321 4.5.3.1.5 allows */
-    REPLY_TEXT_BYTES_MAX = 8192, /* kept of all lines together */
-    REPLY_BYTES_MAX = 4 << 20    /* read */
+    REPLY_LINE_BYTES_MAX = 1000,                  /* kept; twice what RFC 5321 4.5.3.1.5 allows */
+    REPLY_TEXT_BYTES_MAX = REFUSAL_TEXT_READ_MAX, /* kept of all lines together */
+    REPLY_BYTES_MAX = 4 << 20                     /* read */
 };
 
 struct reply {
@@ -39,10 +39,5 @@ void reply_reset(struct reply *r); /* ready for the next one */
 /* Takes bytes from `in` up to the end of one reply; *in moves behind what was used.
  * OK: complete. RETRY: all was used, more is needed. MALFORMED: not SMTP. */
 MUST_USE enum err reply_feed(struct reply *r, struct slice *in);
-
-/* The reply's text without codes and separators: false at the end. `at` starts as the whole text. */
-bool reply_next_line(struct slice *at, struct slice *line);
-/* "x.y.z" at the start of a text line, a leading '#' or '(' skipped; class 0 when there is none. */
-struct enhanced reply_enhanced(struct slice line);
 
 #endif

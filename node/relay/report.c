@@ -20,6 +20,20 @@ static struct slice joined(struct slice text, struct arena *a)
     return slice_from(p, n);
 }
 
+void report_classify(const struct classifier *c, const struct addr *own, struct relay_outcome *o)
+{
+    struct classify_output out;
+    struct classify_input in = {
+        .stage_known = true, .stage = o->stage, .own = *own, .provider = o->mta_name, .text = o->text
+    };
+    if (o->code < 400 || o->verdict == RELAY_SENT) return;
+    classify(c, &in, &out);
+    o->scope = out.scope;
+    o->effect = out.effect;
+    o->rule = out.rule;
+    if (out.effect != EFFECT_NONE) o->verdict = RELAY_DEFERRED;
+}
+
 static enum delivery_outcome outcome_of(const struct relay_outcome *o)
 {
     switch (o->verdict) {

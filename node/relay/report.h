@@ -8,6 +8,10 @@
 #include "node/queue/deliverer.h"
 #include "node/relay/delivery.h"
 
+/* Puts the classification into an outcome with a reply, and makes a deferral of what must never be a bounce: every
+ * effect but NONE. `own`: the address we sent from. */
+void report_classify(const struct classifier *c, const struct addr *own, struct relay_outcome *o);
+
 /* Texts go to `a`. */
 void report_result(const struct relay_outcome *o, struct arena *a, struct delivery_result *out);
 

@@ -209,7 +209,7 @@ static void banner_on(struct session *s, uint64_t now_ms)
 static void greeted(struct session *s, uint64_t now_ms)
 {
     struct slice text = buf_slice(&s->reply.text), line;
-    if (reply_next_line(&text, &line) && slice_ieq(slice_word(&line), slice_of(s->conf->helo))) {
+    if (refusal_next_line(&text, &line) && slice_ieq(slice_word(&line), slice_of(s->conf->helo))) {
         end_with(s,
                  ours(s, RELAY_DEFERRED, (struct enhanced){ 4, 4, 6 },
                       "the next hop greets with our own name: mail loops back"),

@@ -24,8 +24,8 @@ void wire_caps_parse(struct slice text, struct wire_caps *out)
     };
     struct slice line;
     *out = (struct wire_caps){ 0 };
-    if (!reply_next_line(&text, &line)) return; /* the first line is the greeting */
-    while (reply_next_line(&text, &line)) {
+    if (!refusal_next_line(&text, &line)) return; /* the first line is the greeting */
+    while (refusal_next_line(&text, &line)) {
         struct slice word = slice_word(&line);
         if (slice_ieq(word, SLICE("SIZE"))) cap_size(line, out);
         for (size_t i = 0; i < ARRAY_LEN(flags); i++)

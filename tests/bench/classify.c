@@ -4,7 +4,7 @@
 
 #include "base/disk.h"
 #include "base/timers.h"
-#include "tests/node/relay/replies.h"
+#include "tests/proto/replies/replies.h"
 
 static double percent(size_t part, size_t whole)
 {

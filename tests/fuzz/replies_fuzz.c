@@ -1,7 +1,7 @@
 /* What a receiver answers: the reply parser, in pieces cut by the input itself, then the classifier on what was kept. */
 #include "base/buf.h"
-#include "node/relay/classify.h"
 #include "node/relay/reply.h"
+#include "proto/replies/classify.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

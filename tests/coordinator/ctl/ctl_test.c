@@ -422,7 +422,7 @@ TEST(the_help_of_each_command_lists_its_exit_codes)
         assert_int_equal(r.code, CTL_FINE);
         assert_true(contains("help", r.out, c->summary));
         assert_int_equal(exits_in(r.out), c->exits);
-        assert_true(c->exits & BIT(CTL_UNREACHABLE));
+        assert_true(c->run == cmd_classify || c->exits & BIT(CTL_UNREACHABLE)); /* it alone asks nobody */
         for (const struct option *o = c->options; o && o->name; o++)
             assert_true(contains("help", r.out, o->name));
         run_end(&r);
@@ -462,4 +462,50 @@ TEST(the_manual_knows_every_command_and_option)
     }
     for (const struct option *o = ctl_globals; o->name; o++)
         assert_true(contains("docs/gemelctl.md", manual, o->name));
+}
+
+/* ---- classify ---- */
+
+static void classified(const char *line, const char *input, int code, const char *out, const char *err)
+{
+    struct run r = { .world = { .in = fmemopen((void *)input, strlen(input), "r") } };
+    run(&r, NOTHING, line);
+    bool good = r.code == code && (!out || contains("stdout", r.out, out)) &&
+                (!err || contains("stderr", r.err, err)) && server_asked(r.server)[0] == '\0';
+    if (!good) print_error("%s: exit %d\n%s%s", line, r.code, r.out, r.err);
+    fclose(r.world.in);
+    run_end(&r);
+    assert_true(good);
+}
+
+TEST(a_refusal_is_classified_without_asking_anybody)
+{
+    const char *listed = "554 5.7.1 Client host [192.0.2.10] blocked using zen.spamhaus.org\r\n";
+    classified("classify --stage rcpt --ip 192.0.2.10", listed, CTL_FINE,
+               "scope   ip-public\neffect  SWITCH\nrule    ", NULL);
+    classified("classify --ip 192.0.2.10", listed, CTL_FINE, "our address is on a public blocklist", NULL);
+    classified("classify --ip 192.0.2.11", listed, CTL_FINE, "scope   ip-other\neffect  NONE\n", NULL);
+    classified("classify", "550-5.7.25 a\\n550 5.7.25 no reverse DNS", CTL_FINE, "scope   ptr\neffect  FIX\n",
+               NULL);
+    classified("classify --zones a.example,mine.example --ip 192.0.2.10",
+               "554 [192.0.2.10] blocked using mine.example", CTL_FINE, "effect  SWITCH\n", NULL);
+    classified("classify", "", CTL_USAGE, "", "a reply was expected");
+    classified("classify --stage dinner", "550 no", CTL_USAGE, "", "the stage is one of");
+    classified("classify --ip here", "550 no", CTL_USAGE, "", "not an address");
+    classified("classify --rules /nowhere", "550 no", CTL_USAGE, "", "/nowhere cannot be read");
+}
+
+TEST(refusals_as_json_lines_are_answered_line_by_line)
+{
+    classified("classify --json",
+               "{\"stage\": \"rcpt\", \"ip\": \"192.0.2.10\", \"provider\": \"x\", \"reply\": \"550 5.1.1 "
+               "user unknown\"}\n"
+               "\n"
+               "{\"stage\": \"any\", \"ip\": \"\", \"reply\": \"451 4.7.1 Greylisted, try again\"}\n",
+               CTL_FINE, "{\"scope\":\"rcpt\",\"effect\":\"NONE\",\"rule\":", NULL);
+    classified("classify --json", "{\"reply\": \"451 4.7.1 Greylisted, try again\"}", CTL_FINE,
+               "{\"scope\":\"greylist\",\"effect\":\"RETRY\"", NULL);
+    classified("classify --json", "{\"reply\": 5}\n{\"reply\": \"550 5.1.1 user unknown\"}\n", CTL_USAGE,
+               "was expected\"}\n{\"scope\":\"rcpt\"", NULL);
+    classified("classify --json", "scope\n", CTL_USAGE, "{\"error\":", NULL);
 }

@@ -134,15 +134,3 @@ TEST(a_nul_is_not_kept)
     assert_slice(buf_slice(&r.text), "250 a?b");
     reply_deinit(&r);
 }
-
-TEST(text_lines_come_without_their_codes)
-{
-    struct slice at = SLICE("550-first\n550\n550 5.1.1 third"), line;
-    assert_true(reply_next_line(&at, &line));
-    assert_slice(line, "first");
-    assert_true(reply_next_line(&at, &line));
-    assert_slice(line, "");
-    assert_true(reply_next_line(&at, &line));
-    assert_slice(line, "5.1.1 third");
-    assert_false(reply_next_line(&at, &line));
-}

@@ -154,3 +154,30 @@ TEST(only_mail_to_the_internet_is_evidence_and_only_when_it_says_something)
     assert_false(report_refusal(&t, "edge1", c, &o, 5, &r));
     classifier_destroy(c);
 }
+
+TEST(a_blocklist_refusal_is_never_a_bounce_and_an_unknown_user_is_one)
+{
+    struct classifier *c = NULL;
+    struct addr own;
+    assert_int_equal(classifier_create(&(struct classify_conf){ 0 }, &c, NULL), ERR_OK);
+    assert_int_equal(addr_parse(SLICE("192.0.2.10"), &own), ERR_OK);
+    struct relay_outcome o = { .verdict = RELAY_FAILED,
+                               .stage = RELAY_RCPT,
+                               .code = 554,
+                               .text = SLICE_INIT(
+                                   "554 5.7.1 Client host [192.0.2.10] blocked using zen.spamhaus.org") };
+    report_classify(c, &own, &o);
+    assert_int_equal(o.verdict, RELAY_DEFERRED);
+    assert_int_equal(o.effect, EFFECT_SWITCH);
+    o = (struct relay_outcome){ .verdict = RELAY_FAILED,
+                                .stage = RELAY_RCPT,
+                                .code = 550,
+                                .text = SLICE_INIT("550 5.1.1 user unknown") };
+    report_classify(c, &own, &o);
+    assert_int_equal(o.verdict, RELAY_FAILED);
+    assert_int_equal(o.scope, SCOPE_RCPT);
+    o = (struct relay_outcome){ .verdict = RELAY_DEFERRED, .text = SLICE_INIT("the connection was lost") };
+    report_classify(c, &own, &o);
+    assert_int_equal(o.rule.n, 0);
+    classifier_destroy(c);
+}

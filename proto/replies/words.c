@@ -1,4 +1,4 @@
-#include "node/relay/words.h"
+#include "proto/replies/words.h"
 
 #include <stdlib.h>
 

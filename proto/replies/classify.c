@@ -1,10 +1,9 @@
-#include "node/relay/classify.h"
+#include "proto/replies/classify.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "node/relay/reply.h"
-#include "node/relay/rules.h"
+#include "proto/replies/rules.h"
 
 enum {
     F_BANNER,
@@ -44,7 +43,7 @@ static const char *const fact_names[] = {
 };
 _Static_assert(ARRAY_LEN(fact_names) == FACTS_BUILTIN, "one name per fact");
 
-enum { ZONES_MAX = 64, TEXT_BYTES_MAX = REPLY_TEXT_BYTES_MAX };
+enum { ZONES_MAX = 64, TEXT_BYTES_MAX = REFUSAL_TEXT_READ_MAX };
 
 struct classifier {
     struct rules rules;
@@ -190,10 +189,10 @@ static void scan_text(struct scan *s, struct slice text)
 static struct enhanced find_enhanced(struct slice text)
 {
     struct slice line;
-    while (reply_next_line(&text, &line)) {
+    while (refusal_next_line(&text, &line)) {
         struct slice word, rest = line;
         for (int words = 0; words < 6 && (word = slice_word(&rest)).n; words++) {
-            struct enhanced e = reply_enhanced(word);
+            struct enhanced e = refusal_enhanced(word);
             if (e.class) return e;
         }
     }
@@ -252,7 +251,7 @@ static void find_facts(const struct classifier *c, const struct classify_input *
     struct buf lower, normal;
     buf_init(&lower, TEXT_BYTES_MAX + 1);
     buf_init(&normal, TEXT_BYTES_MAX + 1);
-    while (reply_next_line(&rest, &line)) {
+    while (refusal_next_line(&rest, &line)) {
         for (size_t i = 0; i < line.n; i++) {
             char l = ascii_lower(line.p[i]);
             buf_put(&lower, (struct slice){ &l, 1 });
@@ -301,21 +300,6 @@ struct slice classify_provider(const struct classifier *c, struct slice mx)
     return dots < 2 ? mx : slice_skip(mx, at + 1);
 }
 
-void classify_outcome(const struct classifier *c, const struct addr *own, struct relay_outcome *o)
-{
-    struct classify_output out;
-    if (o->code < 400 || o->verdict == RELAY_SENT) return;
-    classify(
-        c,
-        &(struct classify_input){
-            .stage_known = true, .stage = o->stage, .own = *own, .provider = o->mta_name, .text = o->text },
-        &out);
-    o->scope = out.scope;
-    o->effect = out.effect;
-    o->rule = out.rule;
-    if (out.effect != EFFECT_NONE) o->verdict = RELAY_DEFERRED;
-}
-
 void classify_explain(const struct classifier *c, const struct classify_input *in, struct buf *out)
 {
     struct facts facts = { 0 };
@@ -327,6 +311,59 @@ void classify_explain(const struct classifier *c, const struct classify_input *i
         if (buf_printf(out, "%s%.*s", before, SLICE_ARG(c->rules.facts[i].name))) return;
         before = " ";
     }
+}
+
+/* What a scope says, to be read by an administrator. */
+static const char *const scope_meanings[] = {
+    [SCOPE_NONE] = "nothing about us that a rule knows",
+    [SCOPE_IP_PUBLIC] = "our address is on a public blocklist",
+    [SCOPE_IP_PROVIDER] = "our address is on this provider's own list",
+    [SCOPE_IP_LOCAL] = "this site alone does not take our address",
+    [SCOPE_IP_RANGE] = "the network around our address is not welcome",
+    [SCOPE_IP_COLD] = "our address is new or unknown to them",
+    [SCOPE_HELO] = "the name we greet with is wrong or not welcome",
+    [SCOPE_PTR] = "the reverse name of our address is missing or does not fit",
+    [SCOPE_SPF] = "SPF does not let our address send for this domain",
+    [SCOPE_DKIM_DMARC] = "signature or alignment fails",
+    [SCOPE_DOMAIN] = "the sender's domain is refused, whoever sends it",
+    [SCOPE_URL] = "a link in the message is refused",
+    [SCOPE_CONTENT] = "the message itself is refused",
+    [SCOPE_RCPT] = "the recipient",
+    [SCOPE_RATE] = "too much, too fast",
+    [SCOPE_GREYLIST] = "greylisting: the same again, later",
+    [SCOPE_GEO] = "our country or provider is not welcome",
+    [SCOPE_RECEIVER_FAULT] = "the receiver's own trouble",
+    [SCOPE_IP_OTHER] = "an address that is not ours",
+};
+_Static_assert(ARRAY_LEN(scope_meanings) == RELAY_SCOPES, "one meaning per scope");
+
+/* Of each clause the fact that made it hold. */
+static void put_deciding(const struct classifier *c, const struct rule *r, const struct facts *facts,
+                         struct buf *out)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        const struct rule_clause *cl = &r->clauses[i];
+        size_t k = 0;
+        while (k + 1 < cl->n && facts_has(facts, cl->any[k].fact) == cl->any[k].negated) k++;
+        struct slice name = slice_sub(c->rules.facts[cl->any[k].fact].name, 0, 80);
+        buf_putf(out, "%s%s%.*s", i ? ", " : "", cl->any[k].negated ? "not " : "", SLICE_ARG(name));
+    }
+}
+
+void classify_reason(const struct classifier *c, const struct classify_input *in, struct buf *out)
+{
+    struct facts facts = { 0 };
+    int provider;
+    find_facts(c, in, &facts, &provider);
+    const struct rule *r = rules_match(&c->rules, &facts);
+    buf_putf(out, "%s: ", scope_meanings[r ? r->scope : SCOPE_NONE]);
+    if (r) {
+        put_deciding(c, r, &facts, out);
+        buf_put(out, SLICE("; found: "));
+    } else {
+        buf_put(out, SLICE("found only: "));
+    }
+    classify_explain(c, in, out);
 }
 
 /* ---- making one ---- */

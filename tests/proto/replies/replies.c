@@ -1,4 +1,4 @@
-#include "tests/node/relay/replies.h"
+#include "tests/proto/replies/replies.h"
 
 #include "base/disk.h"
 

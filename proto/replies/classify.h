@@ -1,6 +1,6 @@
-/* node/relay/classify.h: what a refusal means: about whom it is (scope), and what follows for the identity (effect).
+/* proto/replies/classify.h: what a refusal means: about whom it is (scope), and what follows for the identity (effect).
  *
- * Pure. Rules are read from text: those of node/relay/replies.rules, compiled in, or an operator's file in their place.
+ * Pure. Rules are read from text: those of proto/replies/replies.rules, compiled in, or an operator's file in their place.
  * A rule asks for facts: stage, code, enhanced code, provider, groups of words found in the text, and whether the text
  * names our address, our netblock or somebody else's address. The first rule whose facts all hold decides. The text is
  * read once for all words of all rules together, so time grows with the text alone; a reply is bounded before.
@@ -10,11 +10,12 @@
  *   group NAME "PHRASE"…         one line or many; a phrase is lower case, '#' is any digit, a '*' at an end lets the
  *                                word go on there; a blank matches any run of blanks, '-', '_' and line ends
  *   rule NAME SCOPE EFFECT FACT…  every FACT must hold: a|b one of them, !a not a; see fact_names in classify.c */
-#ifndef GEMEL_NODE_RELAY_CLASSIFY_H
-#define GEMEL_NODE_RELAY_CLASSIFY_H
+#ifndef GEMEL_PROTO_REPLIES_CLASSIFY_H
+#define GEMEL_PROTO_REPLIES_CLASSIFY_H
 
+#include "base/addr.h"
 #include "base/buf.h"
-#include "node/relay/relay.h"
+#include "proto/replies/refusal.h"
 
 struct classifier;
 
@@ -50,13 +51,13 @@ struct classify_output {
 /* A reply no rule knows: NONE, NONE, rule "none". Thread-safe: the classifier is const. */
 void classify(const struct classifier *c, const struct classify_input *in, struct classify_output *out);
 
-/* Puts the classification into an outcome with a reply, and makes a deferral of what must never be a bounce: every
- * effect but NONE. */
-void classify_outcome(const struct classifier *c, const struct addr *own, struct relay_outcome *o);
-
 /* The provider an MX host belongs to, by the rules; a host nobody names belongs to its own registered-looking domain, the
  * last two labels, so that one organisation is not counted once per host. Borrowed from `c` or from `mx`. */
 struct slice classify_provider(const struct classifier *c, struct slice mx);
+
+/* Why `classify` says what it says, in a line for people: what it is about, which facts decided, what else was found; the
+ * latter as far as there is room. `out` takes 2 KiB at least. */
+void classify_reason(const struct classifier *c, const struct classify_input *in, struct buf *out);
 
 /* The facts found, for `explain`: "5xx own-ip list spamhaus". */
 void classify_explain(const struct classifier *c, const struct classify_input *in, struct buf *out);

@@ -1,4 +1,4 @@
-#include "node/relay/rules.h"
+#include "proto/replies/rules.h"
 
 #include <stdlib.h>
 

@@ -1,10 +1,10 @@
-/* node/relay/words.h: many phrases, one walk over the text.
+/* proto/replies/words.h: many phrases, one walk over the text.
  *
  * A phrase belongs to a number, its fact; the walk sets the bit of every fact of which a phrase occurs. At each place
  * of the text the walk follows a trie no deeper than WORDS_PHRASE_MAX, so time is linear in the text whatever a peer
  * writes there. Phrases and texts have the form that words_normalise gives. */
-#ifndef GEMEL_NODE_RELAY_WORDS_H
-#define GEMEL_NODE_RELAY_WORDS_H
+#ifndef GEMEL_PROTO_REPLIES_WORDS_H
+#define GEMEL_PROTO_REPLIES_WORDS_H
 
 #include "base/buf.h"
 

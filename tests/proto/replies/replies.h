@@ -1,8 +1,9 @@
-/* tests/node/relay/replies.h: the labelled refusals of tests/data/replies.psv, and how well the classifier does on them. */
-#ifndef GEMEL_TESTS_NODE_RELAY_REPLIES_H
-#define GEMEL_TESTS_NODE_RELAY_REPLIES_H
+/* tests/proto/replies/replies.h: the labelled refusals of tests/data/replies.psv, and how well the classifier does on them. */
+#ifndef GEMEL_TESTS_PROTO_REPLIES_REPLIES_H
+#define GEMEL_TESTS_PROTO_REPLIES_REPLIES_H
 
-#include "node/relay/classify.h"
+#include "base/arena.h"
+#include "proto/replies/classify.h"
 
 enum { REPLIES_MAX = 2000 };
 

@@ -1,8 +1,8 @@
-#include "node/relay/classify.h"
+#include "proto/replies/classify.h"
 
 #include <stdlib.h>
 
-#include "tests/node/relay/replies.h"
+#include "tests/proto/replies/replies.h"
 #include "tests/test.h"
 
 static struct classifier *make(const char *zone)
@@ -91,32 +91,6 @@ TEST(an_address_that_is_not_ours_is_no_evidence)
         ask(c, "2001:db8::10", RELAY_RCPT, "554 [IPv6:2001:DB8:0::10]:25 is listed in zen.spamhaus.org")
             .effect,
         EFFECT_SWITCH);
-    classifier_destroy(c);
-}
-
-TEST(a_blocklist_refusal_is_never_a_bounce_and_an_unknown_user_is_one)
-{
-    struct classifier *c = make(NULL);
-    struct addr own;
-    assert_int_equal(addr_parse(SLICE("192.0.2.10"), &own), ERR_OK);
-    struct relay_outcome o = { .verdict = RELAY_FAILED,
-                               .stage = RELAY_RCPT,
-                               .code = 554,
-                               .text = SLICE_INIT(
-                                   "554 5.7.1 Client host [192.0.2.10] blocked using zen.spamhaus.org") };
-    classify_outcome(c, &own, &o);
-    assert_int_equal(o.verdict, RELAY_DEFERRED);
-    assert_int_equal(o.effect, EFFECT_SWITCH);
-    o = (struct relay_outcome){ .verdict = RELAY_FAILED,
-                                .stage = RELAY_RCPT,
-                                .code = 550,
-                                .text = SLICE_INIT("550 5.1.1 user unknown") };
-    classify_outcome(c, &own, &o);
-    assert_int_equal(o.verdict, RELAY_FAILED);
-    assert_int_equal(o.scope, SCOPE_RCPT);
-    o = (struct relay_outcome){ .verdict = RELAY_DEFERRED, .text = SLICE_INIT("the connection was lost") };
-    classify_outcome(c, &own, &o);
-    assert_int_equal(o.rule.n, 0);
     classifier_destroy(c);
 }
 

@@ -1,14 +1,14 @@
-/* node/relay/rules.h: the rules file of the classifier, read and made fit for use. Syntax: node/relay/classify.h.
+/* proto/replies/rules.h: the rules file of the classifier, read and made fit for use. Syntax: proto/replies/classify.h.
  *
  * Every fact a rule may ask for has a number: a bit in struct facts. Groups of words get theirs from the text; the
  * others are found by classify.c by name. */
-#ifndef GEMEL_NODE_RELAY_RULES_H
-#define GEMEL_NODE_RELAY_RULES_H
+#ifndef GEMEL_PROTO_REPLIES_RULES_H
+#define GEMEL_PROTO_REPLIES_RULES_H
 
 #include "base/arena.h"
 #include "base/map.h"
-#include "node/relay/relay.h"
-#include "node/relay/words.h"
+#include "proto/replies/refusal.h"
+#include "proto/replies/words.h"
 
 enum { RULES_MAX = 1000, RULE_CLAUSES_MAX = 12, RULE_ALTERNATIVES_MAX = 24, PROVIDER_WORDS_MAX = 1000 };
 
