@@ -3,6 +3,7 @@
  *   failover.c         the table of states, the lead, the poll of the store, what is learnt from each event
  *   failover_watch.c   why something should happen: triggers, fitness, moderation, the operator, reconciling DNS
  *   failover_switch.c  how it happens: one handler per step of an operation
+ *   failover_publish.c the steps of them that are about DNS
  *   failover_why.c     sentences: history, status, log
  */
 #ifndef GEMEL_COORDINATOR_FAILOVER_INT_H
@@ -87,9 +88,9 @@ struct failover {
 
     struct fo_plan plan;
     struct store_op_rec op;
-    uint64_t step_ms; /* when the current step began */
+    uint64_t step_ms;         /* when the current step began */
     uint32_t confirm_took_ms; /* how long the last confirmation took */
-    bool op_dirty;    /* the record differs from the stored one: ADVANCE before anything else */
+    bool op_dirty;            /* the record differs from the stored one: ADVANCE before anything else */
     uint32_t replans;
     uint64_t order_next_ms;
     uint32_t tries, rounds;
@@ -150,10 +151,21 @@ bool fo_urgent(struct failover *f);
 bool fo_known_to_all(const struct failover *f, uint8_t i);
 
 /* failover_switch.c */
-fo_on_fn fo_recording_on, fo_fencing_on, fo_publishing_on, fo_verifying_on, fo_waiting_on, fo_granting_on,
-    fo_settling_on, fo_rolling_back_on;
+/* The phases every step begins with; it names its own from PH_FIRST on. */
+enum { PH_RECORD, PH_RECORDING, PH_FIRST };
+fo_on_fn fo_recording_on, fo_fencing_on, fo_granting_on, fo_settling_on, fo_rolling_back_on;
 void fo_resume(struct failover *f);
 void fo_start(struct failover *f, const char *why); /* f->plan */
+/* True once `step` is recorded; until then the handler returns. */
+bool fo_recorded(struct failover *f, enum store_step step, const struct fo_event *ev);
+enum fo_state fo_after_publishing(const struct failover *f);
+void fo_fail(struct failover *f, const char *why); /* the operation ends without its aim */
+void fo_roll_back(struct failover *f,
+                  const char *why); /* who sent before sends again; fails when there is nobody */
+bool fo_replan(struct failover *f); /* a higher epoch is known: publish again, above it; false: too often */
+
+/* failover_publish.c */
+fo_on_fn fo_publishing_on, fo_verifying_on, fo_waiting_on;
 
 /* failover_why.c */
 void fo_history_text(const struct failover *f, const struct store_op_rec *op, bool ok, char out[FO_TEXT_MAX]);
