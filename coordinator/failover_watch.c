@@ -41,6 +41,7 @@ const char *fo_not_fit(const struct failover *f, uint8_t i)
     const struct fo_ident *id = &f->ids[i];
     const char *no = fo_not_usable(f, i);
     if (no) return no;
+    if (!fo_link_fresh(f, i)) return "its node has no link here: nobody has seen its certificate";
     if (!id->judged) return "the blocklists were not asked yet";
     if (f->view.quarantined_wall_ms[i] && !id->verdict.cleared)
         return "it was listed and is not clean for long enough";
