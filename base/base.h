@@ -15,8 +15,8 @@
 #define BIT(n)       (UINT32_C(1) << (n))
 #undef MIN /* <sys/param.h>, by way of <uv.h>, has its own */
 #undef MAX
-#define MIN(a, b)    ((a) < (b) ? (a) : (b))
-#define MAX(a, b)    ((a) > (b) ? (a) : (b))
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 /* The struct that holds `member` at `ptr`. */
 #define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))

@@ -40,7 +40,8 @@ struct blocklist_conf {
 enum publisher_kind { PUBLISHER_RFC2136, PUBLISHER_EXEC, PUBLISHER_FILE };
 enum spf_mode { SPF_OVERLAP, SPF_EXCLUSIVE };
 enum both_listed { BOTH_LISTED_STAY, BOTH_LISTED_LEAST_BAD, BOTH_LISTED_HOLD };
-enum tsig_word { TSIG_WORD_SHA256, TSIG_WORD_SHA512, TSIG_WORD_SHA384 }; /* hmac-…; dns/tsig.h does the work */
+/* hmac-…; dns/tsig.h does the work */
+enum tsig_word { TSIG_WORD_SHA256, TSIG_WORD_SHA512, TSIG_WORD_SHA384 };
 
 struct cluster_conf {
     const char *cluster;

@@ -113,7 +113,7 @@ enum store_op_flag {
     STORE_F_AUTO = 32,         /* counts against dwell and cap */
     STORE_F_ACKED = 64,        /* the fence was acknowledged (not waited for) */
     STORE_F_ACCEPT_RISK = 128, /* operator: do not wait for the old TTL */
-    STORE_F_GREW = 256, /* the identity was not authorised before: receivers may hold the old answer */
+    STORE_F_GREW = 256,        /* the identity was not authorised before: receivers may hold the old answer */
 };
 
 struct store_op_rec {
@@ -174,7 +174,7 @@ struct store_history {
     uint8_t kind, from, to;
     bool ok;
     uint32_t gap_ms;
-    uint32_t took_ms[STORE_STEPS]; /* FINISH: as they were at the end; the record has them as of its last ADVANCE */
+    uint32_t took_ms[STORE_STEPS]; /* FINISH: as at the end; the record has them as of its last ADVANCE */
     char text[512];
 };
 
@@ -222,7 +222,7 @@ struct store_req {
     struct store_claim claim; /* coordinators */
     uint8_t identity;
     uint64_t op, epoch, token, wall_ms;
-    uint32_t op_seq; /* FENCE, GRANT: the op's seq; one from before the last ADVANCE does nothing */
+    uint32_t op_seq;     /* FENCE, GRANT: the op's seq; one from before the last ADVANCE does nothing */
     uint64_t term_floor; /* COORD: the new term is above this too */
     bool fenced, held, dns_pending, automatic, quarantine;
     uint8_t quarantined; /* GRANT with `quarantine`: who is listed */

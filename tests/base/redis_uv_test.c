@@ -159,7 +159,7 @@ TEST(users_passwords_and_permissions_have_their_words)
     struct redis_server s;
     struct answer a = { 0 };
     redis_server_init(&s, "user default off\nuser gemel on >secret ~k* +@all -flushall\n"
-                    "user mute on >secret ~* +get +auth\n");
+                          "user mute on >secret ~* +get +auth\n");
     static const struct {
         const char *user, *password;
         bool up;

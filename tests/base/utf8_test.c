@@ -13,14 +13,14 @@ TEST(what_is_utf8_and_what_is_not)
         { "\xc3\xa9", true },
         { "\xe2\x82\xac", true },
         { "\xf0\x9f\x93\xa7", true },
-        { "\xf4\x8f\xbf\xbf", true },      /* U+10FFFF */
-        { "\xf4\x90\x80\x80", false },     /* one past it */
-        { "\xc0\xaf", false },             /* overlong "/" */
-        { "\xe0\x80\xaf", false },         /* overlong again */
-        { "\xf0\x80\x80\xaf", false },     /* and again */
-        { "\xed\xa0\x80", false },         /* a surrogate */
-        { "\xc3", false },                 /* cut */
-        { "\x80", false },                 /* a tail without a head */
+        { "\xf4\x8f\xbf\xbf", true },  /* U+10FFFF */
+        { "\xf4\x90\x80\x80", false }, /* one past it */
+        { "\xc0\xaf", false },         /* overlong "/" */
+        { "\xe0\x80\xaf", false },     /* overlong again */
+        { "\xf0\x80\x80\xaf", false }, /* and again */
+        { "\xed\xa0\x80", false },     /* a surrogate */
+        { "\xc3", false },             /* cut */
+        { "\x80", false },             /* a tail without a head */
         { "a\xff", false },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)

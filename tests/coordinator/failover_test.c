@@ -7,8 +7,8 @@
 
 static struct sim *cluster(uint8_t nodes, uint8_t coords, bool exclusive)
 {
-    struct sim *w = sim_create(&(struct sim_conf){ .calm = true, .trace = true, .seed = 7, .nodes = nodes,
-                                                   .coords = coords, .exclusive = exclusive });
+    struct sim *w = sim_create(&(struct sim_conf){
+        .calm = true, .trace = true, .seed = 7, .nodes = nodes, .coords = coords, .exclusive = exclusive });
     sim_run_until(w, SECONDS(20));
     assert_int_equal(sim_sender(w), 0);
     (void)sim_story(w);
@@ -19,7 +19,8 @@ static void assert_story(struct sim *w, const char *want, const char *file, int 
 {
     const char *got = sim_story(w);
     if (strcmp(got, want) != 0) {
-        fprintf(stderr, "%s:%d: the story is\n%s\nbut should be\n%s\n", file, line, got, want); /* cmocka cuts lines */
+        fprintf(stderr, "%s:%d: the story is\n%s\nbut should be\n%s\n", file, line, got,
+                want); /* cmocka cuts lines */
         _fail(file, line);
     }
     if (w->violation[0]) print_error("%s\n", w->violation);
@@ -36,6 +37,8 @@ static void command(struct sim *w, enum fo_command_kind kind, uint8_t to)
 
 /* clang-format off: a line of the log is a line here */
 
+/* Stories stand as the log prints them, however long a line is. */
+/* clang-format off */
 TEST(the_first_identity_of_the_configuration_begins)
 {
     struct sim *w = sim_create(&(struct sim_conf){ .calm = true, .trace = true, .seed = 7, .nodes = 2, .coords = 1 });

@@ -13,13 +13,18 @@ static void collect(void *owner, struct slice bytes)
 static enum err pass(uint8_t how, struct slice in, size_t piece, struct buf *out)
 {
     struct header h;
-    struct header_conf c = { .host = SLICE("mx.example.com"), .outbound = how & 1,     .add_missing = how & 2,
-                             .helo = SLICE("x"),              .protocol = "ESMTP",     .id = SLICE("Q1"),
+    struct header_conf c = { .host = SLICE("mx.example.com"),
+                             .outbound = how & 1,
+                             .add_missing = how & 2,
+                             .helo = SLICE("x"),
+                             .protocol = "ESMTP",
+                             .id = SLICE("Q1"),
                              .wall_ms = 1136214245000 };
     enum err err = ERR_OK;
     buf_init(out, MIB(4));
     header_init(&h, &c, collect, out);
-    for (; in.n && !err; in = slice_skip(in, piece)) err = header_feed(&h, slice_sub(in, 0, piece), collect, out);
+    for (; in.n && !err; in = slice_skip(in, piece))
+        err = header_feed(&h, slice_sub(in, 0, piece), collect, out);
     if (!err) err = header_finish(&h, collect, out);
     header_deinit(&h);
     return err;

@@ -44,7 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     start(&whole, data[0]);
     start(&cut, data[0]);
     talk_send(&whole, in);
-    for (size_t piece = data[1] % 16 + 1; in.n; in = slice_skip(in, piece)) talk_send(&cut, slice_sub(in, 0, piece));
+    for (size_t piece = data[1] % 16 + 1; in.n; in = slice_skip(in, piece))
+        talk_send(&cut, slice_sub(in, 0, piece));
     ASSERT(slice_eq(buf_slice(&whole.said), buf_slice(&cut.said)));
     ASSERT(slice_eq(buf_slice(&whole.stored), buf_slice(&cut.stored)));
     check_replies(buf_slice(&whole.said));
