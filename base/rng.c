@@ -39,9 +39,14 @@ static uint64_t xoshiro(uint64_t s[4])
 uint64_t rng_u64(struct rng *r)
 {
     if (r->seeded) return xoshiro(r->s);
-    uint64_t v;
-    ssize_t n = getrandom(&v, sizeof v, 0); /* up to 256 bytes: whole or not at all */
-    ASSERT(n == (ssize_t)sizeof v);
+    if (!r->pooled) {
+        _Static_assert(sizeof r->pool <= 256, "up to 256 bytes getrandom gives all or nothing");
+        ssize_t n = getrandom(r->pool, sizeof r->pool, 0);
+        ASSERT(n == (ssize_t)sizeof r->pool);
+        r->pooled = RNG_POOL;
+    }
+    uint64_t v = r->pool[--r->pooled];
+    r->pool[r->pooled] = 0;
     return v;
 }
 
@@ -85,6 +90,10 @@ void rng_bytes(struct rng *r, void *out, size_t n)
 
 void rng_hex(struct rng *r, char *out, size_t digits)
 {
-    for (size_t i = 0; i < digits; i++) out[i] = "0123456789abcdef"[rng_below(r, 16)];
+    uint64_t v = 0;
+    for (size_t i = 0; i < digits; i++, v >>= 4) {
+        if (i % 16 == 0) v = rng_u64(r);
+        out[i] = "0123456789abcdef"[v & 15];
+    }
     out[digits] = '\0';
 }

@@ -4,9 +4,13 @@
 
 #include "base/base.h"
 
-struct rng {
-    bool seeded;   /* false: getrandom(2), fit for ids and ports */
-    uint64_t s[4]; /* xoshiro256** */
+enum { RNG_POOL = 32 };
+
+struct rng { /* one thread's */
+    bool seeded;             /* false: getrandom(2), fit for ids and ports */
+    uint64_t s[4];           /* xoshiro256** */
+    uint64_t pool[RNG_POOL]; /* from the kernel, in one call; each word is given out once and wiped */
+    size_t pooled;
 };
 
 void rng_init_kernel(struct rng *r);
