@@ -36,16 +36,25 @@ struct conn {
     struct buf held, replies;
     struct intake *intake;
     struct auth_op *auth_op;
+    char lost[128]; /* how the client went, when it was not we who closed */
 };
 
 static void pump(struct conn *c, struct smtp_event ev);
+
+static const char *why_closed(const struct conn *c)
+{
+    if (c->lost[0]) return c->lost;
+    if (c->session.state != SMTP_CLOSED) return "the server ends";
+    if (c->session.last == SMTP_REPLY_BYE) return "quit";
+    return c->session.last ? smtp_reply_text(c->session.last) : "refused";
+}
 
 static void conn_free(struct conn *c)
 {
     struct smtp_server *s = c->server;
     struct addr peer = c->peer;
     log_info(s->env.log, "smtp.close", kv_cstr("sid", c->session.id), kv_u64("messages", c->session.messages),
-             kv_u64("errors", c->session.errors));
+             kv_u64("errors", c->session.errors), kv_cstr("why", why_closed(c)));
     timer_clear(s->env.timers, &c->timer);
     if (c->auth_op) s->conf.auth->cancel(&c->auth_op);
     intake_abort(&c->intake);
@@ -328,8 +337,8 @@ static void on_data(void *owner, struct slice bytes)
 static void on_end(void *owner, enum err why, const char *detail)
 {
     struct conn *c = owner;
-    log_debug(c->server->env.log, "smtp.end", kv_cstr("sid", c->session.id), kv_err("why", why),
-              kv_cstr("detail", detail ? detail : ""));
+    if (!detail || !*detail) detail = why == ERR_CLOSED ? "the client left" : err_text(why);
+    snprintf(c->lost, sizeof c->lost, "%s%s", detail, c->session.begun ? ", in mid-message" : "");
     if (why == ERR_CLOSED)
         finish(c); /* it may still be listening for the last replies */
     else
@@ -345,13 +354,15 @@ static void on_drained(void *owner)
 static void on_secured(void *owner, enum err err, const char *detail)
 {
     struct conn *c = owner;
-    if (err)
+    if (err) {
+        snprintf(c->lost, sizeof c->lost, "no TLS");
         log_info(c->server->env.log, "smtp.tls_failed", kv_cstr("sid", c->session.id),
                  kv_addr("peer", &c->peer), kv_cstr("why", detail ? detail : err_text(err)));
-    else
+    } else {
         log_info(c->server->env.log, "smtp.tls", kv_cstr("sid", c->session.id),
                  kv_cstr("version", stream_tls_version(c->stream)),
                  kv_cstr("cipher", stream_tls_cipher(c->stream)));
+    }
     c->server->stats.tls_sessions += err == ERR_OK;
     pump(c, (struct smtp_event){ .kind = SMTP_EV_TLS, .tls_ok = err == ERR_OK });
 }

@@ -17,6 +17,12 @@ int smtp_reply_code(enum smtp_reply r)
     return rows[r].code;
 }
 
+const char *smtp_reply_text(enum smtp_reply r)
+{
+    ASSERT(r > SMTP_REPLY_NONE && r < SMTP_REPLY_COUNT);
+    return rows[r].text.p; /* a literal */
+}
+
 /* What comes from the peer or from configuration must not end our line or leave ASCII. */
 static void put_clean(struct buf *out, struct slice s, size_t room)
 {

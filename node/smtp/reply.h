@@ -74,6 +74,7 @@ enum smtp_reply {
 enum { SMTP_REPLY_LINE_MAX = 512 }; /* RFC 5321 4.5.3.1.5, CR LF included */
 
 int smtp_reply_code(enum smtp_reply r);
+const char *smtp_reply_text(enum smtp_reply r); /* without codes, for the log */
 /* Appends "250 2.0.0 queued as DETAIL" CR LF. `detail` is cut to the line's limit; its control bytes become '?'. */
 void smtp_reply_put(struct buf *out, enum smtp_reply r, struct slice detail);
 /* The same for texts that come from configuration: `text` starts with the enhanced code, if any. */

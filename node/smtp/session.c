@@ -132,6 +132,7 @@ void session_close(struct smtp_session *s, struct smtp_out *out, enum smtp_reply
     if (s->begun) out->dropped = true;
     forget_transaction(s);
     if (last) session_reply(s, out, last, SLICE(""));
+    s->last = last;
     s->owed = out->want = SMTP_WANT_CLOSE;
     session_move(s, SMTP_CLOSED);
 }
@@ -156,8 +157,8 @@ static struct slice said(const struct smtp_out *out, size_t from)
 
 static void log_refusal(const struct smtp_session *s, struct slice reply)
 {
-    log_info(s->log, "smtp.refused", kv_cstr("sid", s->id), kv_slice("reply", reply),
-             kv_u64("errors", s->errors + 1));
+    log_info(s->log, "smtp.refused", kv_cstr("sid", s->id), kv_slice("command", s->command),
+             kv_slice("reply", reply), kv_u64("errors", s->errors + 1));
 }
 
 void session_refuse(struct smtp_session *s, struct smtp_out *out, enum smtp_reply r, struct slice detail)
@@ -311,6 +312,7 @@ static void run_command(struct smtp_session *s, struct slice line, struct smtp_o
 {
     struct slice args = line, name = slice_word(&args);
     const struct verb_row *verb = find_verb(name);
+    if (verb) s->command = slice_ieq(name, SLICE("AUTH")) ? name : line;
     if (!verb && is_not_smtp(name))
         session_close(s, out, SMTP_REPLY_NOT_SMTP);
     else if (!verb)
@@ -321,6 +323,7 @@ static void run_command(struct smtp_session *s, struct slice line, struct smtp_o
         session_close(s, out, SMTP_REPLY_NO_PROGRESS);
     else
         verb->on(s, args, out);
+    s->command = SLICE("");
 }
 
 static void take_line(struct smtp_session *s, struct slice *in, struct smtp_out *out)

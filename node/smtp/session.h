@@ -152,10 +152,13 @@ struct smtp_session {
     size_t n_rcpts;
     struct smtp_data data;
     uint64_t messages, errors;
-    uint64_t progress; /* grows with each command line and each 512 bytes of a message */
+    enum smtp_reply last; /* words that closed it; NONE: it is not closed, or was in silence */
+    uint64_t progress;    /* grows with each command line and each 512 bytes of a message */
     /* The session's own. */
     struct arena arena;
     struct smtp_line line;
+    struct slice
+        command; /* being carried out, for the log. Of AUTH the verb only, and nothing that is no command: it may be a password */
     enum smtp_state state;
     enum smtp_want owed; /* INPUT: nothing is */
     enum smtp_stage stage;

@@ -152,7 +152,7 @@ class Dns:
 
 # ---- a receiver ----
 
-Mail = namedtuple("Mail", "peer helo sender rcpts data tls at how")
+Mail = namedtuple("Mail", "peer helo sender rcpts data secure at how")
 
 
 class Drop(Exception):
