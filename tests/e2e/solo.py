@@ -181,13 +181,15 @@ class Receiver:
         class Handler(socketserver.BaseRequestHandler):
             def handle(self):
                 outer.connections += 1
+                session = Session(outer, self.request, self.client_address[0])
                 try:
-                    Session(outer, self.request, self.client_address[0]).run()
+                    session.run()
                 except Reset:
-                    self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    self.request.close()
+                    session.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 except (Drop, OSError, EOFError):
                     pass
+                session.file.close()
+                session.sock.close()
 
             def finish(self):
                 self.request.close()
