@@ -1,7 +1,9 @@
 #include "node/conf.h"
 
 #include "base/log.h"
+#include "base/disk.h"
 #include "dns/dnsbl_conf.h"
+#include "proto/replies/load.h"
 
 #define C(member) offsetof(struct node_conf, member)
 
@@ -64,6 +66,9 @@ static const struct opt rows[] = {
       "wait for a connection" },
     { "relay.tls", OPT_BOOL, C(relay.tls), "yes", 0, 0, "use STARTTLS when the receiver offers it" },
     { "relay.port", OPT_U64, C(relay.port), "25", 1, 65535, "port of other domains' mail servers" },
+    { "relay.rules", OPT_FILE, C(relay.rules), "", 0, 0,
+      "rules that say what refusals mean, in place of the compiled-in ones (docs/replies.md); SIGHUP reads "
+      "them again" },
     { 0 },
 };
 
@@ -114,6 +119,31 @@ static void check_self(struct opt_source *src, struct node_conf *c, bool solo)
                   c->cluster_file);
 }
 
+enum err node_conf_rules(const struct node_conf *c, struct classifier **out, struct buf *why)
+{
+    struct slice zones[BLOCKLISTS_MAX];
+    size_t n = 0;
+    struct disk disk;
+    disk_os(&disk);
+    CONF_EACH(struct blocklist_conf, it, c->cluster.blocklists) zones[n++] = slice_of(it->zone);
+    return classifier_load(&disk, c->relay.rules, zones, n, out, why);
+}
+
+static void check_rules(struct opt_source *src, const struct node_conf *c)
+{
+    struct classifier *rules = NULL;
+    struct buf why;
+    struct slice rest, line;
+    buf_init(&why, KIB(4));
+    if (is_file(c->relay.rules) && node_conf_rules(c, &rules, &why)) {
+        rest = buf_slice(&why);
+        while (slice_cut(&rest, '\n', &line))
+            if (line.n) opt_error(src, 0, "relay.rules", "%.*s", SLICE_ARG(line));
+    }
+    classifier_destroy(rules);
+    buf_deinit(&why);
+}
+
 enum err node_conf_load(struct opt_source *src, struct opt_source *cluster_src, bool solo,
                         struct node_conf *out)
 {
@@ -125,6 +155,7 @@ enum err node_conf_load(struct opt_source *src, struct opt_source *cluster_src, 
     err = cluster_conf_load(cluster_src, &out->cluster);
     if (!err) check_self(src, out, solo);
     check_files(src, out, solo);
+    if (!err) check_rules(src, out);
     CONF_EACH(struct blocklist_conf, it, out->cluster.blocklists)
     {
         /* The coordinators ask them; this node reads refusals that name them, and one file serves all hosts. */

@@ -26,8 +26,9 @@ struct node_conf {
     } queue;
     struct {
         uint64_t connect_ms;
-        bool tls;      /* use STARTTLS when offered */
-        uint64_t port; /* the Internet's SMTP port; another only in tests */
+        bool tls;          /* use STARTTLS when offered */
+        uint64_t port;     /* the Internet's SMTP port; another only in tests */
+        const char *rules; /* what refusals mean; "": as compiled in */
     } relay;
     int log_level;
 
@@ -36,6 +37,11 @@ struct node_conf {
 };
 
 extern const struct opt_table node_conf_table;
+
+/* The classifier of relay.rules and of the cluster's blocklists; `why` gets lines "FILE:LINE: what is wrong". Any time:
+ * the file is read anew. */
+struct classifier;
+MUST_USE enum err node_conf_rules(const struct node_conf *c, struct classifier **out, struct buf *why);
 
 /* Both files with their checks. `solo`: the cluster file may leave out Redis, coordinators and DNS; exactly one identity
  * must be this node's. Errors of the cluster file are in cluster_src->errors, initialised here (yours to deinit). */

@@ -24,7 +24,7 @@ static const char usage[] =
     "      --version, --help\n"
     "\n"
     "Runs in the foreground and logs to standard error. SIGTERM: finish sessions and end. SIGHUP: read "
-    "certificates again.\n"
+    "certificates and relay.rules again.\n"
     "Exit codes: 0 ended as asked; 1 could not start (a file, an address, a damaged queue); 2 usage or "
     "configuration.\n";
 

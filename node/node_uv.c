@@ -27,8 +27,8 @@
 #include "node/queue/queue.h"
 #include "node/queue/reporter.h"
 #include "node/queue/spool_lmdb_uv.h"
+#include "node/relay/rulebook.h"
 #include "node/workers_uv.h"
-#include "proto/replies/classify.h"
 #include "proto/store_redis_uv.h"
 
 enum { REFUSALS_KEPT = 256, GIVES_MAX = 256, DRAIN_MS = 10000, EVIDENCE_KEEP_MS = 30 * 60 * 1000 };
@@ -57,8 +57,7 @@ struct node {
     struct node_link_conf link_conf;
     struct node_link *link;
     struct egress *egress;
-    struct classifier *rules;
-    struct slice zones[BLOCKLISTS_MAX];
+    struct rulebook *rules;
     struct queue_ids ids;
     struct dispatch *dispatch;
     struct workers_conf workers_conf;
@@ -284,10 +283,10 @@ static enum err make_egress(struct node *n, struct buf *why)
 
 static enum err make_rules(struct node *n, struct buf *why)
 {
-    struct classify_conf conf = { .zones = n->zones };
-    CONF_EACH(struct blocklist_conf, it, n->conf->cluster.blocklists)
-    n->zones[conf.n_zones++] = slice_of(it->zone);
-    return classifier_create(&conf, &n->rules, why);
+    struct classifier *c = NULL;
+    enum err err = node_conf_rules(n->conf, &c, why);
+    if (!err) n->rules = rulebook_create(c);
+    return err;
 }
 
 static enum err make_workers(struct node *n, struct buf *why)
@@ -447,12 +446,28 @@ static void reload_tls(struct node *n, struct tls_context *t, const char *what)
     buf_deinit(&why);
 }
 
+static void reload_rules(struct node *n)
+{
+    struct classifier *c = NULL;
+    struct buf why;
+    if (!n->conf->relay.rules || !*n->conf->relay.rules) return;
+    buf_init(&why, KIB(4));
+    if (node_conf_rules(n->conf, &c, &why)) {
+        log_error(n->log, "node.rules_not_reloaded", kv_slice("why", buf_slice(&why)));
+    } else {
+        rulebook_replace(n->rules, c);
+        log_info(n->log, "node.rules_reloaded", kv_cstr("file", n->conf->relay.rules));
+    }
+    buf_deinit(&why);
+}
+
 static void on_signal(void *owner, int signo)
 {
     struct node *n = owner;
     if (signo == SIGHUP) {
         reload_tls(n, n->smtp_tls, "smtp_tls");
         reload_tls(n, n->cluster_tls, "tls");
+        reload_rules(n);
     } else if (!n->stopping) {
         n->stopping = true;
         log_info(n->log, "node.stopping", kv_u64("signal", (uint64_t)signo));
@@ -532,7 +547,7 @@ void node_destroy(struct node *n)
     if (n->resolver) resolver_destroy(n->resolver);
     spool_lmdb_detach(n->spool);
     spool_lmdb_close(n->spool_db);
-    classifier_destroy(n->rules);
+    rulebook_destroy(n->rules);
     loop_destroy(n->loop);
     tls_context_destroy(n->cluster_tls);
     tls_context_destroy(n->smtp_tls);

@@ -12,7 +12,7 @@
 
 struct workers;
 struct spool_lmdb;
-struct classifier;
+struct rulebook;
 
 struct workers_conf { /* borrowed while the workers live */
     const struct node_conf *node;
@@ -24,7 +24,7 @@ struct workers_conf { /* borrowed while the workers live */
     struct queue_ids *ids;
     struct tls_context *server_tls; /* NULL: no STARTTLS */
     struct tls_context *client_tls; /* NULL: never TLS */
-    const struct classifier *rules;
+    struct rulebook *rules;
 };
 
 size_t workers_count(const struct node_conf *node); /* as configured, or one a core */

@@ -1,11 +1,10 @@
 /* gemelctl classify: what a node would make of a reply. Computed here, with the nodes' own classifier: nobody is asked. */
 #include <stdlib.h>
 
-#include "base/disk.h"
 #include "coordinator/ctl/ctl.h"
-#include "proto/replies/classify.h"
+#include "proto/replies/load.h"
 
-enum { ZONES_MAX = 64, RULES_BYTES_MAX = 4 << 20, REASON_BYTES_MAX = 16384 };
+enum { ZONES_MAX = 64, REASON_BYTES_MAX = 16384 };
 
 /* One question, from the command line or from a line of JSON. NULL and "" are "not known". */
 struct question {
@@ -143,25 +142,16 @@ static int many(struct ctl *c, const struct classifier *rules, struct verdict *v
 static int load_rules(struct ctl *c, const struct args *args, struct classifier **out)
 {
     struct slice zones[ZONES_MAX], rest = slice_of(args_value(args, "--zones"));
-    struct classify_conf conf = { .zones = zones };
+    size_t n = 0;
     const char *path = args_value(args, "--rules");
     struct disk disk;
-    struct buf text, why;
+    struct buf why;
     disk_os(&disk);
-    buf_init(&text, RULES_BYTES_MAX);
-    buf_init(&why, 1024);
-    while (conf.n_zones < ZONES_MAX && slice_cut(&rest, ',', &zones[conf.n_zones])) conf.n_zones++;
+    buf_init(&why, KIB(4));
+    while (n < ZONES_MAX && slice_cut(&rest, ',', &zones[n])) n++;
     int code = CTL_FINE;
-    if (path && disk_read(&disk, path, &text)) {
-        code = ctl_fail(c, CTL_USAGE, "%s cannot be read", path);
-    } else if (path && !buf_len(&text)) {
-        code = ctl_fail(c, CTL_USAGE, "%s is empty", path);
-    } else {
-        conf.rules = buf_slice(&text);
-        if (classifier_create(&conf, out, &why))
-            code = ctl_fail(c, CTL_USAGE, "%s: %s", path ? path : "the rules", buf_cstr(&why));
-    }
-    buf_deinit(&text);
+    if (classifier_load(&disk, path, zones, n, out, &why))
+        code = ctl_fail(c, CTL_USAGE, "%.*s", SLICE_ARG(slice_trim(buf_slice(&why))));
     buf_deinit(&why);
     return code;
 }

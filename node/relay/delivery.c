@@ -212,18 +212,22 @@ static void report(struct task *t)
                                 .from = t->from,
                                 .helo = d->sessions[t->job->flow][0].helo,
                                 .took_ms = now_ms(d) - t->started_ms };
-    const char *told = NULL; /* one piece of evidence for one reason, however many recipients heard it */
+    struct slice told = SLICE(
+        ""); /* one piece of evidence for one reason, however many recipients heard it */
+    struct rulebook_page *page = d->conf->rules ? rulebook_hold(d->conf->rules) : NULL;
     for (size_t i = 0; i < t->job->n_rcpts; i++) {
         struct relay_outcome *o = &t->outcomes[i];
         struct refusal r;
         report_log(d->env.log, &a, rcpt_address(t, i), o);
         count(t, o);
-        if (!d->refused || !d->conf->rules || o->rule.p == told) continue;
-        if (!report_refusal(&a, d->conf->identity, d->conf->rules, o, timers_wall_ms(d->env.timers), &r))
+        if (!d->refused || !page || slice_eq(o->rule, told)) continue;
+        if (!report_refusal(&a, d->conf->identity, rulebook_rules(page), o, timers_wall_ms(d->env.timers),
+                            &r))
             continue;
-        told = o->rule.p;
+        told = o->rule;
         d->refused(d->owner, &r);
     }
+    if (page) rulebook_release(d->conf->rules, page);
 }
 
 static void task_free(struct task *t)
@@ -302,7 +306,12 @@ static void send_mail(struct task *t)
 
 static void classify_one(struct task *t, struct relay_outcome *o)
 {
-    if (t->d->conf->rules && o->code) report_classify(t->d->conf->rules, &t->from, o);
+    struct rulebook *book = t->d->conf->rules;
+    if (!book || !o->code) return;
+    struct rulebook_page *page = rulebook_hold(book);
+    report_classify(rulebook_rules(page), &t->from, o);
+    o->rule = arena_dup(&t->arena, o->rule);
+    rulebook_release(book, page);
 }
 
 /* The connection broke, or was being closed, before anything was decided: no answer to this mail. */

@@ -17,8 +17,8 @@
 #include "node/queue/deliverer.h"
 #include "node/queue/spool.h"
 #include "node/relay/route.h"
+#include "node/relay/rulebook.h"
 #include "node/relay/session.h"
-#include "proto/replies/classify.h"
 
 struct refusal { /* evidence for the coordinators: proto/edge.proto's Refusal. Slices are borrowed */
     struct slice identity, provider, destination;
@@ -40,7 +40,7 @@ struct delivery_conf {     /* borrowed, const, shared by all loops of a node */
     const char *node_helo; /* FLOW_IN */
     struct gate *gate;     /* NULL only in tests */
     struct route_conf route;
-    const struct classifier *rules;
+    struct rulebook *rules;  /* NULL: replies are taken by their code alone */
     struct tls_context *tls; /* for STARTTLS; NULL: never */
     bool tls_encrypt_only;   /* clear text never, not even when TLS is not offered or fails */
     bool eightbit_anyway, no_chunking;

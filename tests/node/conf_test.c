@@ -75,6 +75,9 @@ TEST(each_mistake_is_named)
           "listen.mx[0]: \"127.0.0.1\" is not allowed; expected an IP address and port", true },
         { "cluster: cluster.yaml\nname: edge1\nqueu: { expire: 2d }\nlisten: { mx: [ \"127.0.0.1:25\" ] }\n",
           CLUSTER, "node.yaml:3: queu: unknown key", true },
+        { "cluster: cluster.yaml\nname: edge1\nlisten: { mx: [ \"127.0.0.1:25\" ] }\n"
+          "relay: { rules: cluster.yaml }\n",
+          CLUSTER, "cluster.yaml:1: group, provider or rule was expected: cluster:", true },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct node_conf c;

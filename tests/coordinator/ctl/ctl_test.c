@@ -492,7 +492,7 @@ TEST(a_refusal_is_classified_without_asking_anybody)
     classified("classify", "", CTL_USAGE, "", "a reply was expected");
     classified("classify --stage dinner", "550 no", CTL_USAGE, "", "the stage is one of");
     classified("classify --ip here", "550 no", CTL_USAGE, "", "not an address");
-    classified("classify --rules /nowhere", "550 no", CTL_USAGE, "", "/nowhere cannot be read");
+    classified("classify --rules /nowhere", "550 no", CTL_USAGE, "", "/nowhere: there is no such file");
 }
 
 TEST(refusals_as_json_lines_are_answered_line_by_line)

@@ -36,7 +36,7 @@ struct world {
     struct slice body;
     bool disk_fails;
     struct gate gate;
-    struct classifier *rules;
+    struct rulebook *rules;
     struct delivery_conf conf;
     struct delivery *delivery;
     struct deliverer port;
@@ -116,8 +116,10 @@ static void setup(struct world *w)
     gate_init(&w->gate, 0);
     gate_open_solo(&w->gate);
     static const struct slice zones[] = { SLICE_INIT("bl.dnsbl.example") };
-    assert_int_equal(
-        classifier_create(&(struct classify_conf){ .zones = zones, .n_zones = 1 }, &w->rules, NULL), ERR_OK);
+    struct classifier *rules = NULL;
+    assert_int_equal(classifier_create(&(struct classify_conf){ .zones = zones, .n_zones = 1 }, &rules, NULL),
+                     ERR_OK);
+    w->rules = rulebook_create(rules);
     delivery_conf_default(&w->conf);
     w->conf.identity = "edge1";
     assert_int_equal(addr_parse(SLICE("127.0.0.2"), &w->conf.from), ERR_OK);
@@ -138,7 +140,7 @@ static void teardown(struct world *w)
 {
     delivery_destroy(w->delivery);
     assert_int_equal(gate_in_dot(&w->gate), 0);
-    classifier_destroy(w->rules);
+    rulebook_destroy(w->rules);
     loop_destroy(w->loop);
 }
 
