@@ -92,6 +92,12 @@ static void on_ack(void *owner, const char *node, const struct link_ack *a)
     decider_ack(d->parts.decider, a);
 }
 
+static void on_gone(void *owner, const char *node)
+{
+    struct daemon *d = owner;
+    decider_link_lost(d->parts.decider, slice_of(node));
+}
+
 static void on_request(void *owner, const char *coordinator, const struct link_request *r,
                        struct links_call *call)
 {
@@ -99,9 +105,9 @@ static void on_request(void *owner, const char *coordinator, const struct link_r
     api_request(d->api, coordinator, r, call);
 }
 
-static const struct links_events links_events = { .heartbeat = on_heartbeat,
-                                                  .ack = on_ack,
-                                                  .request = on_request };
+static const struct links_events links_events = {
+    .heartbeat = on_heartbeat, .ack = on_ack, .gone = on_gone, .request = on_request
+};
 
 static void on_verdict(void *owner, uint8_t identity, const struct policy_verdict *v)
 {

@@ -262,6 +262,15 @@ void decider_heartbeat(struct decider *d, const struct link_heartbeat *h)
     }
 }
 
+void decider_link_lost(struct decider *d, struct slice node)
+{
+    const struct identity_conf *ids = cluster(d)->identities.items;
+    for (size_t i = 0; i < cluster(d)->identities.n; i++) {
+        struct fo_event ev = { .kind = FO_EV_LINK_LOST, .identity = (uint8_t)i };
+        if (slice_eq(slice_of(ids[i].node), node)) step(d, &ev);
+    }
+}
+
 void decider_ack(struct decider *d, const struct link_ack *a)
 {
     struct fo_ack ack = {

@@ -38,6 +38,7 @@ void decider_start(struct decider *d); /* once everything the events need is the
 void decider_destroy(struct decider *d);
 
 void decider_heartbeat(struct decider *d, const struct link_heartbeat *h);
+void decider_link_lost(struct decider *d, struct slice node);
 void decider_ack(struct decider *d, const struct link_ack *a);
 void decider_verdict(struct decider *d, uint8_t identity, const struct policy_verdict *v);
 /* A refusal this coordinator heard of first: into the store, when it leads. */

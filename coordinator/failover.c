@@ -427,6 +427,9 @@ static void learn(struct failover *f, const struct fo_event *ev)
             learn_beat(f, ev->identity, ev->beat, true);
         }
         break;
+    case FO_EV_LINK_LOST:
+        if (ev->identity < f->conf.n) f->ids[ev->identity].link_ms = 0;
+        break;
     case FO_EV_ACK:
         if (ev->identity < f->conf.n) learn_ack(f, ev->identity, ev->ack);
         break;

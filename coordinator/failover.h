@@ -130,6 +130,7 @@ enum fo_event_kind {
     FO_EV_TICK,
     FO_EV_STORE,     /* seq, reply */
     FO_EV_NODE,      /* identity, beat: a heartbeat over the link */
+    FO_EV_LINK_LOST, /* identity: the link to its node has ended */
     FO_EV_ACK,       /* identity, ack: an order's answer over the link */
     FO_EV_TOKEN,     /* seq, token; reachable false: the primary did not answer */
     FO_EV_PUBLISHED, /* seq, published */

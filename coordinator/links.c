@@ -175,6 +175,7 @@ static void on_down(void *owner, enum err why, const char *detail)
     if (c->node) {
         log_warn(l->env->log, "link.down", kv_cstr("node", c->node->host->name), kv_addr("addr", &c->addr),
                  kv_err("err", why), kv_cstr("why", detail));
+        if (l->ev->gone) l->ev->gone(l->owner, c->node->host->name);
     } else if (!*channel_peer(c->channel) && now >= l->refused_ms + ONCE_A_MS) {
         log_warn(l->env->log, "link.refused", kv_addr("addr", &c->addr), kv_err("err", why),
                  kv_cstr("why", detail));

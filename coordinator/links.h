@@ -27,6 +27,8 @@ struct links_conf { /* borrowed while the links live */
 struct links_events {
     void (*heartbeat)(void *owner, const char *node, const struct link_heartbeat *h); /* borrowed */
     void (*ack)(void *owner, const char *node, const struct link_ack *a);
+    void (*gone)(void *owner,
+                 const char *node); /* its link has ended, and no newer one took its place. May be NULL */
     /* Answer with links_reply, now or later. */
     void (*request)(void *owner, const char *coordinator, const struct link_request *r,
                     struct links_call *call);

@@ -38,7 +38,7 @@ struct world {
     struct host_conf self;
     struct links_conf conf;
     struct links *links;
-    int beats, acks, requests;
+    int beats, acks, requests, gone;
     char from[32], path[64], query[64], body[64];
     struct link_ack ack;
     struct links_call *call;
@@ -59,6 +59,13 @@ static void on_ack(void *owner, const char *node, const struct link_ack *a)
     w->ack = *a;
 }
 
+static void on_gone(void *owner, const char *node)
+{
+    struct world *w = owner;
+    w->gone++;
+    snprintf(w->from, sizeof w->from, "%s", node);
+}
+
 static void on_request(void *owner, const char *who, const struct link_request *r, struct links_call *call)
 {
     struct world *w = owner;
@@ -73,7 +80,9 @@ static void on_request(void *owner, const char *who, const struct link_request *
         links_reply(call, 202, SLICE("{\"result\":\"accepted\"}"));
 }
 
-static const struct links_events events = { on_heartbeat, on_ack, on_request };
+static const struct links_events events = {
+    .heartbeat = on_heartbeat, .ack = on_ack, .gone = on_gone, .request = on_request
+};
 
 static void world_init(struct world *w)
 {
@@ -220,7 +229,10 @@ TEST(a_newer_link_takes_the_place_of_the_older)
     struct link_order o = { .kind = LINK_GRANT, .identity = SLICE("id1") };
     assert_true(links_order(w.links, "n1", &o));
     RUN_UNTIL(w.loop, fresh.orders);
+    assert_int_equal(w.gone, 0); /* a node that dialled again was never away */
     channel_destroy(&fresh.channel);
+    RUN_UNTIL(w.loop, w.gone == 1);
+    assert_string_equal(w.from, "n1");
     world_deinit(&w);
 }
 
