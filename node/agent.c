@@ -310,7 +310,8 @@ static void check_on(struct agent *a, struct agent_actions *out)
     bool again = a->now_ms >= a->ask_again_ms;
     if (!a->spf_ok && !a->spf_seq && again) ask_spf(a, out);
     if (!a->token_ok && !a->token_seq && again) ask_token(a, out);
-    bool ready = a->token_ok && a->spf_ok && sessions_gone(a) && a->saved.epoch >= a->epoch;
+    /* Sessions past the dot wait for a receiver's word, perhaps for minutes: they send nothing more and hold up no grant. */
+    bool ready = a->token_ok && a->spf_ok && a->aborted && a->saved.epoch >= a->epoch;
     if (ready && !a->renew_seq && a->now_ms >= a->renew_next_ms) send_renew(a, out);
 }
 

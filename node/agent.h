@@ -4,7 +4,7 @@
  * two identities has two agents and two gates. What it promises, whatever arrives in whatever order:
  *   - the gate is open only between a renewal's answer OK and that renewal's *sending* time + lease − margin;
  *   - a grant is obeyed only when its epoch is above every epoch seen and fenced, DNS does not say otherwise, SPF passes
- *     for the identity, the epoch is on disk, every old session is gone and the store has said OK once;
+ *     for the identity, the epoch is on disk, every old session is reset (or past its dot) and the store has said OK once;
  *   - a fence is acknowledged only when the gate is closed, sessions before the dot are gone, those past it have ended
  *     (or drain_ms has passed) and "fenced up to" is on disk;
  *   - after a restart it is fenced for every epoch its file knows.
@@ -77,7 +77,7 @@ enum agent_event_kind {
     AGENT_EV_TOKEN,     /* the answer to DO_READ_TOKEN */
     AGENT_EV_SPF,       /* the answer to DO_CHECK_SPF */
     AGENT_EV_PERSISTED, /* the answer to DO_PERSIST; anything but OK is tried again */
-    AGENT_EV_ABORTED, /* the answer to DO_ABORT: every session older than it is reset, or past the dot and ended */
+    AGENT_EV_ABORTED, /* the answer to DO_ABORT: every session older than it is reset, but for those past the dot */
     AGENT_EV_FACTS, /* preflight, egress, queue: copied into the next heartbeat */
 };
 

@@ -21,7 +21,9 @@ static void node_facts(struct sim *w, uint8_t i)
 {
     node_feed(w, i,
               &(struct agent_event){ .kind = AGENT_EV_FACTS,
-                                     .facts = { .preflight_ok = true, .egress_ok = !w->nodes[i].sick } });
+                                     .facts = { .preflight_ok = true,
+                                                .egress_ok = !w->nodes[i].sick,
+                                                .queue_out = w->mail ? mail_waiting(w, i) : 0 } });
 }
 
 void node_start(struct sim *w, uint8_t i)
@@ -39,6 +41,10 @@ void node_start(struct sim *w, uint8_t i)
     n->opened_ticket = 0;
     n->agent = agent_create(&conf, &n->gate, w->conf.trace ? &w->logs[i] : NULL, &n->disk,
                             rng_u64(&w->rng) | 1, sim_boot_ms(w, i));
+    if (w->mail) {
+        mail_start(w, i);
+        sim_push(w, w->now_ms + rng_below(&w->rng, 4000), EV_POST, i, a->life, (struct ev){ 0 });
+    }
     node_facts(w, i);
     sim_push(w, w->now_ms + rng_below(&w->rng, 900), EV_EMIT, i, a->life, (struct ev){ 0 });
 }
@@ -46,6 +52,7 @@ void node_start(struct sim *w, uint8_t i)
 void node_stop(struct sim *w, uint8_t i)
 {
     w->actors[i].alive = false;
+    if (w->mail) mail_crash(w, i);
     agent_destroy(w->nodes[i].agent);
     w->nodes[i].agent = NULL;
 }
@@ -129,10 +136,13 @@ static void node_act(struct sim *w, uint8_t i, const struct agent_action *x)
     case AGENT_DO_CHECK_SPF: node_check_spf(w, i, x->seq); break;
     case AGENT_DO_PERSIST: node_persist(w, i, x); break;
     case AGENT_DO_ABORT:
+        if (w->mail) mail_abort(w, i);
         sim_local(w, sim_msg(w, M_ABORTED, i, i, x->seq), rng_between(&w->rng, 0, 30));
         break;
     case AGENT_DO_ACK: node_ack(w, i, &x->ack); break;
-    case AGENT_DO_HANDOFF: break;
+    case AGENT_DO_HANDOFF:
+        if (w->mail) mail_aim(w, i, x->to);
+        break;
     }
 }
 
@@ -214,6 +224,14 @@ void node_event(struct sim *w, uint8_t i, const struct ev *ev)
         node_feed(w, i, &(struct agent_event){ .kind = AGENT_EV_TICK });
         break;
     case EV_MSG: node_msg(w, i, ev->msg); break;
+    case EV_LOOP: mail_loop(w, i); break;
+    case EV_DIAL: sim_net_dialled(w, ev); break;
+    case EV_POST:
+        mail_post(w, i);
+        if (w->now_ms < w->chaos_ms)
+            sim_push(w, w->now_ms + rng_between(&w->rng, 500, 5000), EV_POST, i, w->actors[i].life,
+                     (struct ev){ 0 });
+        break;
     default: node_emit(w, i, ev); break;
     }
     check_gates(w, i);

@@ -147,6 +147,7 @@ void check_store(struct sim *w, const struct store_model *m, const struct store_
 /* I14: two minutes after the last fault the cluster is in order by itself: one sends, or nobody with a good reason. */
 void check_end(struct sim *w)
 {
+    if (w->mail) mail_check(w);
     uint8_t open = STORE_NONE;
     for (uint8_t i = 0; i < w->n_nodes; i++)
         if (is_open(w, i)) open = i;

@@ -36,11 +36,12 @@ static void usage(FILE *out)
             "  --count M          how many seeds (1000)\n"
             "  --nodes K          2 to %d nodes (by seed)\n"
             "  --coordinators C   1 to %d coordinators (by seed)\n"
+            "  --mail             real queues in every life (otherwise in one of eight)\n"
             "  --trace            print everything that happens (use with --count 1)\n"
             "  --tail N           lines of trace printed for a violation (60)\n"
             "  --jobs N           processes (number of processors)\n"
             "  --bug NAME         leave one line out of the protocol; exit code 0 when it is found:\n",
-            NODES_MAX, COORDS_MAX);
+            SIM_NODES_MAX, SIM_COORDS_MAX);
     for (size_t i = 1; i < ARRAY_LEN(mutations); i++)
         fprintf(out, "      %-22s %s\n", mutations[i].word, mutations[i].text);
     fprintf(out,
@@ -82,7 +83,7 @@ static void live(const struct options *o, uint64_t first, uint64_t step, struct 
         t->lives++;
         t->switches += w->switches;
         t->events += w->events;
-        t->emitted += w->emitted;
+        t->emitted += w->emitted + w->delivered;
         bool bad = w->violation[0] != '\0';
         if (bad && !t->first[0]) snprintf(t->first, sizeof t->first, "%s", w->violation);
         sim_destroy(w);
@@ -142,19 +143,19 @@ static void set_bug(const char *word)
 static void parse(int argc, char **argv, struct options *o)
 {
     static const struct option longs[] = {
-        { "seed", 1, NULL, 's' },  { "count", 1, NULL, 'c' },
-        { "nodes", 1, NULL, 'n' }, { "coordinators", 1, NULL, 'C' },
-        { "trace", 0, NULL, 't' }, { "tail", 1, NULL, 'T' },
-        { "jobs", 1, NULL, 'j' },  { "bug", 1, NULL, 'b' },
-        { "help", 0, NULL, 'h' },  { NULL, 0, NULL, 0 },
+        { "seed", 1, NULL, 's' },         { "count", 1, NULL, 'c' }, { "nodes", 1, NULL, 'n' },
+        { "coordinators", 1, NULL, 'C' }, { "trace", 0, NULL, 't' }, { "mail", 0, NULL, 'm' },
+        { "tail", 1, NULL, 'T' },         { "jobs", 1, NULL, 'j' },  { "bug", 1, NULL, 'b' },
+        { "help", 0, NULL, 'h' },         { NULL, 0, NULL, 0 },
     };
     for (int k; (k = getopt_long(argc, argv, "h", longs, NULL)) != -1;) {
         switch (k) {
         case 's': o->conf.seed = number(optarg, 0, UINT64_MAX - 1); break;
         case 'c': o->count = number(optarg, 1, UINT64_MAX - 1); break;
-        case 'n': o->conf.nodes = (uint8_t)number(optarg, 2, NODES_MAX); break;
-        case 'C': o->conf.coords = (uint8_t)number(optarg, 1, COORDS_MAX); break;
+        case 'n': o->conf.nodes = (uint8_t)number(optarg, 2, SIM_NODES_MAX); break;
+        case 'C': o->conf.coords = (uint8_t)number(optarg, 1, SIM_COORDS_MAX); break;
         case 't': o->trace = true; break;
+        case 'm': o->conf.mail = true; break;
         case 'T': o->tail = number(optarg, 0, 1000000); break;
         case 'j': o->jobs = number(optarg, 1, 64); break;
         case 'b': set_bug(optarg); break;

@@ -175,6 +175,10 @@ static void dispatch(struct sim *w, const struct ev *ev)
         faults_event(w, ev);
         return;
     }
+    if (ev->kind == EV_NET) {
+        sim_net_event(w, ev);
+        return;
+    }
     if (ev->kind == EV_RESUME) {
         if (ev->life == a->life) a->paused = false;
         return;
@@ -320,6 +324,7 @@ struct sim *sim_create(const struct sim_conf *conf)
     configure(w);
     set_clocks(w);
     store_model_init(&w->store, ++w->runs, w->fo_conf.coord_lease_ms);
+    if (conf->mail || (!conf->calm && rng_below(&w->rng, 8) == 0)) mail_create(w);
     for (uint8_t i = 0; i < w->n_nodes; i++) node_start(w, i);
     for (uint8_t c = 0; c < w->n_coords; c++) coord_start(w, c);
     sim_push(w, w->now_ms + 500, EV_SNAP, STORE, 0, (struct ev){ 0 });
@@ -331,8 +336,11 @@ struct sim *sim_create(const struct sim_conf *conf)
 
 void sim_destroy(struct sim *w)
 {
-    for (uint8_t i = 0; i < w->n_nodes; i++) node_stop(w, i);
-    for (uint8_t c = 0; c < w->n_coords; c++) coord_stop(w, c);
+    mail_destroy(w);
+    for (uint8_t i = 0; i < w->n_nodes; i++)
+        if (w->nodes[i].agent) node_stop(w, i);
+    for (uint8_t c = 0; c < w->n_coords; c++)
+        if (w->coords[c].fo) coord_stop(w, c);
     for (size_t i = 0; i < w->n_heap; i++)
         if (w->heap[i].kind == EV_MSG) free_msg(w, w->heap[i].msg);
     while (w->free_msgs) {
@@ -342,6 +350,7 @@ void sim_destroy(struct sim *w)
     }
     buf_deinit(&w->trace);
     buf_deinit(&w->story);
+    sim_net_free(w);
     free(w->heap);
     free(w);
 }

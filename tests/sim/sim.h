@@ -13,17 +13,18 @@
 #include "proto/store_model.h"
 
 enum {
-    NODES_MAX = 5,
-    COORDS_MAX = 3,
+    SIM_NODES_MAX = 5,
+    SIM_COORDS_MAX = 3,
     SERVERS_MAX = 3, /* the primary and its secondaries */
     ZONES = 3,
     RESOLVERS = 2,
-    FIRST_COORD = NODES_MAX,
-    STORE = FIRST_COORD + COORDS_MAX,
+    FIRST_COORD = SIM_NODES_MAX,
+    STORE = FIRST_COORD + SIM_COORDS_MAX,
     FIRST_SERVER,
     ACTORS = FIRST_SERVER + SERVERS_MAX,
     SNAPSHOTS = 12,
     EPISODES_MAX = 24,
+    SIM_PORT = 7301, /* of node 0's hand-over */
 };
 
 enum ev_kind {
@@ -37,6 +38,10 @@ enum ev_kind {
     EV_SNAP,   /* store: what a replica has */
     EV_FAULT,  /* episode begins or ends */
     EV_RESUME, /* the paused actor runs on */
+    EV_LOOP,   /* node: a timer of its mail is due */
+    EV_POST,   /* node: somebody hands in a message */
+    EV_NET,    /* bytes arrive, or do not */
+    EV_DIAL,   /* a connection is made, or not */
 };
 
 enum msg_kind {
@@ -90,6 +95,11 @@ struct ev {
         struct msg *msg;
         uint64_t ticket;
         size_t episode;
+        struct net_op *op;
+        struct {
+            struct conn *conn;
+            int side;
+        };
     };
 };
 
@@ -150,10 +160,11 @@ struct coord {
 
 struct server {
     struct fo_token token;
-    uint64_t in_since_ms[NODES_MAX]; /* 0: not in the set */
+    uint64_t in_since_ms[SIM_NODES_MAX]; /* 0: not in the set */
 };
 
 struct sim_conf {
+    bool mail; /* with real queues; otherwise one life in eight has them */
     bool calm; /* no misfortune but what a test brings: perfect clocks, 1 ms each way */
     bool exclusive;
     uint64_t seed;
@@ -174,8 +185,8 @@ struct sim {
     struct policy_conf policy_conf;
     struct agent_conf agent_conf;
     struct actor actors[ACTORS];
-    struct node nodes[NODES_MAX];
-    struct coord coords[COORDS_MAX];
+    struct node nodes[SIM_NODES_MAX];
+    struct coord coords[SIM_COORDS_MAX];
     struct server servers[SERVERS_MAX];
     struct store_model store, old_store;
     bool store_down, old_store_lives, dns_lies;
@@ -191,9 +202,9 @@ struct sim {
     } strike;
     uint8_t cut[ACTORS][ACTORS]; /* [from][to]: number of reasons why nothing passes */
     uint32_t loss_ppm, dup_ppm, slow_ppm;
-    uint8_t listed[ZONES][NODES_MAX];
+    uint8_t listed[ZONES][SIM_NODES_MAX];
     uint8_t zone_mode[ZONES];
-    uint64_t truly_listed_ms[NODES_MAX]; /* when it last was */
+    uint64_t truly_listed_ms[SIM_NODES_MAX]; /* when it last was */
     struct episode episodes[EPISODES_MAX];
     size_t n_episodes;
     struct log logs[ACTORS];
@@ -202,7 +213,7 @@ struct sim {
         uint8_t actor;
     } log_owners[ACTORS];
     struct buf trace, story;
-    bool was_open[NODES_MAX];
+    bool was_open[SIM_NODES_MAX];
     /* what the checker remembers */
     uint64_t max_epoch, runs;
     uint8_t max_epoch_identity;
@@ -211,7 +222,9 @@ struct sim {
     uint64_t auto_op;
     bool lost_data, wall_jumped, risky;
     uint64_t paused_since_ms;
-    uint64_t switches, events, emitted;
+    uint64_t switches, events, emitted, delivered;
+    struct mail_world *mail; /* NULL: this life has none */
+    struct sim_net *net;
     uint8_t last_active;
     char violation[256];
     struct fo_actions fo_out;
@@ -263,6 +276,24 @@ void sim_cut(struct sim *w, uint8_t a, uint8_t b, bool on);
 void sim_store_swap(struct sim *w, size_t snapshots_back);
 uint8_t sim_leader(const struct sim *w); /* coordinator, or STORE_NONE */
 uint8_t sim_sender(const struct sim *w); /* node with an open gate, or STORE_NONE */
+
+/* net.c */
+struct net *sim_net_of(struct sim *w, uint8_t node);
+void sim_net_event(struct sim *w, const struct ev *ev);
+void sim_net_dialled(struct sim *w, const struct ev *ev);
+void sim_net_free(struct sim *w);
+
+/* mail.c */
+void mail_create(struct sim *w);
+void mail_start(struct sim *w, uint8_t node);
+void mail_crash(struct sim *w, uint8_t node);
+void mail_post(struct sim *w, uint8_t node);
+void mail_aim(struct sim *w, uint8_t node, uint8_t to);
+void mail_abort(struct sim *w, uint8_t node);
+void mail_loop(struct sim *w, uint8_t node);
+uint64_t mail_waiting(struct sim *w, uint8_t node);
+void mail_check(struct sim *w);
+void mail_destroy(struct sim *w);
 
 /* check.c */
 void check_gates(struct sim *w, uint8_t opened);
