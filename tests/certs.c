@@ -88,10 +88,22 @@ void certs_issue(struct certs *c, const char *file, const char *cn, const char *
     EVP_PKEY_free(key);
 }
 
+static const char folder_name[] = "/tmp/gemel-test-XXXXXX";
+static char folders[64][sizeof folder_name];
+static size_t n_folders;
+
+/* A test that fails jumps out before it tidies up. */
+static void remove_what_is_left(void)
+{
+    while (n_folders) test_folder_remove(folders[--n_folders]);
+}
+
 char *test_folder(void)
 {
-    char *path = xstrdup("/tmp/gemel-test-XXXXXX");
+    char *path = xstrdup(folder_name);
     ASSERT(mkdtemp(path));
+    if (!n_folders) ASSERT(atexit(remove_what_is_left) == 0);
+    if (n_folders < ARRAY_LEN(folders)) strcpy(folders[n_folders++], path);
     return path;
 }
 

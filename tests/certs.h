@@ -19,7 +19,8 @@ void certs_destroy(struct certs *c);             /* the files stay */
 void certs_issue(struct certs *c, const char *file, const char *cn, const char *san, int days,
                  struct cert_files *out);
 
-char *test_folder(void); /* a new empty folder under /tmp; free() after test_folder_remove */
+/* A new empty folder under /tmp; free() after test_folder_remove. What is left of it goes when the program ends. */
+char *test_folder(void);
 void test_folder_remove(const char *folder);
 
 #endif
