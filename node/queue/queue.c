@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/timers.h"
+#include "node/queue/age.h"
 
 /* A message something happens to: its envelope as it will be on disk when all that was written is. */
 struct live {
@@ -53,6 +54,17 @@ static struct live *find_live(const struct queue *q, const struct queue_id *id)
     return map_get(&q->live, queue_id_slice(id));
 }
 
+/* The wall clock was set since the message was scheduled: what is left of its life is what the boot clock says. */
+static void follow_clock(const struct queue *q, struct envelope *e)
+{
+    struct schedule_life life;
+    if (!schedule_life(q->schedule, &e->id, &life) || life.doubted) return;
+    uint64_t now = timers_now_ms(q->env->timers);
+    uint64_t expiry = timers_wall_ms(q->env->timers) + (life.expiry_ms > now ? life.expiry_ms - now : 0);
+    uint64_t off = expiry > e->expiry_wall_ms ? expiry - e->expiry_wall_ms : e->expiry_wall_ms - expiry;
+    if (off > AGE_JUMP_MS) e->expiry_wall_ms = expiry;
+}
+
 static struct live *load(struct queue *q, const struct queue_id *id, enum err *err)
 {
     struct live *l = find_live(q, id);
@@ -66,6 +78,7 @@ static struct live *load(struct queue *q, const struct queue_id *id, enum err *e
         return NULL;
     }
     map_put(&q->live, queue_id_slice(id), l);
+    follow_clock(q, &l->e);
     return l;
 }
 
@@ -97,11 +110,12 @@ static struct slice dest_of(const struct queue *q, enum flow flow, struct slice 
     return slice_from(out, n);
 }
 
-static uint64_t to_boot(const struct queue *q, uint64_t wall_ms)
+/* At most `most_ms` ahead. What is past keeps its order. */
+static uint64_t to_boot(const struct queue *q, uint64_t wall_ms, uint64_t most_ms)
 {
     uint64_t wall = timers_wall_ms(q->env->timers), now = timers_now_ms(q->env->timers);
     if (wall_ms <= wall) return now > wall - wall_ms ? now - (wall - wall_ms) : 1;
-    return now + (wall_ms - wall);
+    return now + age_wait_ms(wall_ms, wall, most_ms);
 }
 
 static struct schedule_leg *find_leg(struct schedule_leg *legs, size_t n, struct slice dest)
@@ -116,11 +130,12 @@ static size_t legs_of(const struct queue *q, const struct envelope *e, struct ar
                       struct schedule_leg *legs)
 {
     char text[ENVELOPE_ADDRESS_MAX + 1];
+    uint64_t longest = age_longest_wait_ms(&q->conf.schedule.retry);
     size_t n = 0;
     for (size_t i = 0; i < e->n_rcpts; i++) {
         if (e->rcpts[i].state != RCPT_WAITING) continue;
         struct slice dest = dest_of(q, e->flow, e->rcpts[i].address, text, sizeof text);
-        uint64_t due = to_boot(q, e->rcpts[i].next_try_wall_ms);
+        uint64_t due = to_boot(q, e->rcpts[i].next_try_wall_ms, longest);
         struct schedule_leg *leg = find_leg(legs, n, dest);
         if (leg)
             leg->due_ms = MIN(leg->due_ms, due);
@@ -130,17 +145,30 @@ static size_t legs_of(const struct queue *q, const struct envelope *e, struct ar
     return n;
 }
 
-static void add(struct queue *q, const struct envelope *e)
+/* When its sender hears of it: of the delay, of the end. A doubtful age counts only after more tries. */
+static void set_ages(const struct queue *q, const struct envelope *e, bool doubted,
+                     struct schedule_message *m)
+{
+    const struct retry_conf *r = &q->conf.schedule.retry;
+    uint64_t now = timers_now_ms(q->env->timers);
+    m->doubted = doubted;
+    m->delayed_ms = UINT64_MAX;
+    if (r->delay_dsn_ms && !e->delay_dsn_sent)
+        m->delayed_ms = to_boot(q, e->arrival_wall_ms + r->delay_dsn_ms, r->delay_dsn_ms);
+    m->expiry_ms = to_boot(q, e->expiry_wall_ms, r->expire_ms);
+    if (!doubted) return;
+    m->delayed_ms = MAX(m->delayed_ms, now + age_longest_wait_ms(r));
+    m->expiry_ms = MAX(m->expiry_ms, now + age_grace_ms(r));
+}
+
+static void add(struct queue *q, const struct envelope *e, bool doubted)
 {
     struct arena a = { 0 };
     struct schedule_leg *legs = arena_alloc(&a, MAX(e->n_rcpts, (size_t)1) * sizeof *legs);
-    const struct retry_conf *r = &q->conf.schedule.retry;
     struct schedule_message m = {
         .id = e->id, .flow = e->flow, .legs = legs, .n_legs = legs_of(q, e, &a, legs)
     };
-    m.delayed_ms = r->delay_dsn_ms && !e->delay_dsn_sent ? to_boot(q, e->arrival_wall_ms + r->delay_dsn_ms)
-                                                         : UINT64_MAX;
-    m.expiry_ms = to_boot(q, e->expiry_wall_ms);
+    set_ages(q, e, doubted, &m);
     m.pinned = e->given_to.n > 0 && q->ports.giver.give; /* alone, nobody else can have it */
     if (m.n_legs) {
         schedule_add(q->schedule, &m);
@@ -158,7 +186,7 @@ static void add_stored(struct queue *q, const struct queue_id *id)
     struct envelope e;
     enum err err = spool_envelope(q->ports.spool, id, &a, &e);
     if (err == ERR_OK)
-        add(q, &e);
+        add(q, &e, age_is_doubtful(&q->conf.schedule.retry, &e, timers_wall_ms(q->env->timers)));
     else if (err != ERR_NOT_FOUND)
         log_error(q->env->log, "queue.damaged", kv_slice("id", queue_id_slice(id)), kv_err("err", err),
                   kv_cstr("what", "left in the spool as it is"));
@@ -341,6 +369,20 @@ static void start_leg(struct queue *q, const struct schedule_action *x)
     job_free(j);
 }
 
+/* The wall clock was ahead when the message was found, and has been put right since: it has its life back, once. */
+static bool revived(struct queue *q, const struct live *l)
+{
+    struct schedule_life life;
+    uint64_t wall = timers_wall_ms(q->env->timers);
+    if (!schedule_life(q->schedule, &l->e.id, &life) || !life.doubted) return false;
+    if (l->e.expiry_wall_ms <= wall || l->e.given_to.n) return false;
+    log_info(q->env->log, "queue.clock_put_right", kv_slice("id", queue_id_slice(&l->e.id)),
+             kv_ms("left", l->e.expiry_wall_ms - wall));
+    schedule_remove(q->schedule, &l->e.id);
+    add(q, &l->e, false);
+    return true;
+}
+
 static void tell_age(struct queue *q, const struct schedule_action *x)
 {
     enum err err = ERR_OK;
@@ -348,7 +390,9 @@ static void tell_age(struct queue *q, const struct schedule_action *x)
     uint32_t rcpts[ENVELOPE_RCPTS_MAX];
     if (!l) return;
     size_t n = waiting_rcpts(&l->e, rcpts);
-    if (x->kind == SCHEDULE_EXPIRED) {
+    if (x->kind == SCHEDULE_EXPIRED && revived(q, l)) {
+        maybe_drop(l);
+    } else if (x->kind == SCHEDULE_EXPIRED) {
         retry_expire(&l->e);
         note(l, rcpts, n);
     } else {

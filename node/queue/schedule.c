@@ -29,7 +29,7 @@ struct leg {
 struct message {
     struct queue_id id;
     uint8_t flow;
-    bool pinned, giving, no_give, expired, told_delay, greylisted;
+    bool pinned, giving, no_give, expired, told_delay, greylisted, doubted;
     uint16_t n_legs, active;
     struct message *next; /* same bucket */
     struct heap_node deadline;
@@ -259,6 +259,7 @@ bool schedule_add(struct schedule *s, const struct schedule_message *in)
     m->n_legs = (uint16_t)in->n_legs;
     m->delayed_ms = in->delayed_ms;
     m->expiry_ms = in->expiry_ms;
+    m->doubted = in->doubted;
     m->told_delay = in->delayed_ms == UINT64_MAX;
     m->next = *b;
     *b = m;
@@ -283,6 +284,14 @@ bool schedule_add(struct schedule *s, const struct schedule_message *in)
 bool schedule_knows(const struct schedule *s, const struct queue_id *id)
 {
     return find(s, id) != NULL;
+}
+
+bool schedule_life(const struct schedule *s, const struct queue_id *id, struct schedule_life *out)
+{
+    const struct message *m = find(s, id);
+    if (!m) return false;
+    *out = (struct schedule_life){ .expiry_ms = m->expiry_ms, .doubted = m->doubted };
+    return true;
 }
 
 void schedule_remove(struct schedule *s, const struct queue_id *id)

@@ -36,7 +36,8 @@ struct schedule_message {
     uint64_t expiry_ms;
     const struct schedule_leg *legs; /* different destinations */
     size_t n_legs;
-    bool pinned; /* may be on another node already: neither started nor given until schedule_unpin */
+    bool doubted; /* its expiry_ms comes from a wall clock that may be wrong; kept for schedule_life */
+    bool pinned;  /* may be on another node already: neither started nor given until schedule_unpin */
 };
 
 enum schedule_mode { SCHEDULE_KEEP, SCHEDULE_SEND, SCHEDULE_GIVE }; /* what to do with FLOW_OUT */
@@ -56,6 +57,12 @@ void schedule_destroy(struct schedule *s);
 /* False: known already, nothing changed. */
 bool schedule_add(struct schedule *s, const struct schedule_message *m);
 bool schedule_knows(const struct schedule *s, const struct queue_id *id);
+struct schedule_life {
+    uint64_t expiry_ms;
+    bool doubted;
+};
+/* False: no such message. */
+bool schedule_life(const struct schedule *s, const struct queue_id *id, struct schedule_life *out);
 /* Forgets it; a schedule_finished or schedule_given still to come is ignored. */
 void schedule_remove(struct schedule *s, const struct queue_id *id);
 void schedule_unpin(struct schedule *s, const struct queue_id *id);

@@ -309,6 +309,96 @@ TEST(old_mail_is_announced_as_delayed_once_and_returned_in_the_end)
     world_deinit(&w);
 }
 
+/* Defers what is due, again and again, for a while; reports to senders are taken. */
+static void defer_for(struct world *w, uint64_t ms)
+{
+    for (uint64_t end = w->clock.now_ms + ms; w->clock.now_ms < end;) {
+        sim_clock_advance(&w->clock, MIN(MINUTES(1), end - w->clock.now_ms));
+        while (w->n_jobs) {
+            if (w->jobs[0]->envelope->is_dsn)
+                finish(w, DELIVERY_SENT, "250 ok");
+            else
+                finish(w, DELIVERY_DEFERRED, "450 4.2.1 later");
+        }
+    }
+    sim_clock_advance(&w->clock, 10);
+}
+
+/* One message that has been deferred for an hour. */
+static void world_with_one(struct world *w)
+{
+    world_init(w);
+    queue_send_out(w->queue);
+    store(w, FLOW_OUT, "bob@example.net", NULL, SLICE(""));
+    defer_for(w, HOURS(1));
+}
+
+/* Reboots with the wall clock somewhere else. */
+static void wake_up_at(struct world *w, int64_t off_ms)
+{
+    w->clock.wall_off_ms = off_ms;
+    crash(w);
+    queue_send_out(w->queue);
+}
+
+TEST(a_clock_that_is_ahead_at_the_start_is_forgiven_when_it_is_set_right)
+{
+    struct world w;
+    world_with_one(&w);
+    wake_up_at(&w, DAYS(10));
+    assert_int_equal(w.n_jobs, 1); /* tried at once, and not returned */
+    defer_for(&w, MINUTES(5));
+    w.clock.wall_off_ms = 0; /* the time came from the network */
+    defer_for(&w, HOURS(46));
+    assert_int_equal(on_disk(&w), 1);
+    defer_for(&w, HOURS(1));
+    assert_int_equal(on_disk(&w), 0);
+    world_deinit(&w);
+}
+
+TEST(after_a_long_outage_old_mail_is_tried_for_a_while_and_then_returned)
+{
+    struct world w;
+    world_with_one(&w);
+    wake_up_at(&w, DAYS(10));
+    assert_int_equal(w.n_jobs, 1);
+    defer_for(&w, MINUTES(59));
+    assert_int_equal(on_disk(&w), 1);
+    defer_for(&w, MINUTES(2));
+    assert_int_equal(on_disk(&w), 0);
+    world_deinit(&w);
+}
+
+TEST(a_clock_set_ahead_while_we_run_shortens_no_life_not_even_after_a_restart)
+{
+    struct world w;
+    world_with_one(&w);
+    w.clock.wall_off_ms = DAYS(10);
+    defer_for(&w, HOURS(5));
+    assert_int_equal(on_disk(&w), 1);
+    wake_up_at(&w, DAYS(10));
+    defer_for(&w, HOURS(41));
+    assert_int_equal(on_disk(&w), 1);
+    defer_for(&w, HOURS(2));
+    assert_int_equal(on_disk(&w), 0);
+    world_deinit(&w);
+}
+
+TEST(a_clock_that_is_behind_keeps_no_mail_longer_than_a_life)
+{
+    struct world w;
+    world_with_one(&w);
+    wake_up_at(&w, -(int64_t)DAYS(3000));
+    assert_int_equal(w.n_jobs, 0);
+    sim_clock_advance(&w.clock, MINUTES(31));
+    assert_int_equal(w.n_jobs, 1); /* no wait is longer than the longest */
+    defer_for(&w, HOURS(47));
+    assert_int_equal(on_disk(&w), 1);
+    defer_for(&w, HOURS(1));
+    assert_int_equal(on_disk(&w), 0);
+    world_deinit(&w);
+}
+
 TEST(a_full_disk_holds_the_result_back_until_it_can_be_written)
 {
     struct world w;

@@ -8,6 +8,7 @@
 
 struct sim_clock {
     uint64_t now_ms;
+    int64_t wall_off_ms; /* somebody has set the wall clock */
     struct timers timers;
     struct rng rng;
     struct env env;
@@ -22,12 +23,14 @@ static uint64_t sim_clock_now(void *owner)
 
 static uint64_t sim_clock_wall(void *owner)
 {
-    return SIM_WALL_START_MS + ((struct sim_clock *)owner)->now_ms;
+    const struct sim_clock *c = owner;
+    return SIM_WALL_START_MS + c->now_ms + (uint64_t)c->wall_off_ms;
 }
 
 static inline void sim_clock_init(struct sim_clock *c)
 {
     c->now_ms = 1000;
+    c->wall_off_ms = 0;
     timers_init(&c->timers);
     c->timers.now_ms = sim_clock_now;
     c->timers.wall_ms = sim_clock_wall;
