@@ -176,8 +176,11 @@ static void judge_spf(struct preflight_op *op, enum preflight_check check, const
         CURE(op, check, "publish at %s: \"v=spf1 ip%c:%s -all\"", domain,
              op->ip.family == ADDR_V4 ? '4' : '6', op->ip_text);
     else
-        CURE(op, check, "the SPF record of %s must say include: for our _spf name; see gemelctl spf show",
-             domain);
+        CURE(op, check,
+             "the SPF record of %s must say include: for our _spf name (see gemelctl spf show), or ip%c:%s "
+             "where one "
+             "node is alone",
+             domain, op->ip.family == ADDR_V4 ? '4' : '6', op->ip_text);
 }
 
 static void spf_helo_done(void *owner, const struct spf_verdict *v)

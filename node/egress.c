@@ -437,12 +437,21 @@ static void preflight_done(void *owner, const struct preflight_report *r)
     timer_set_in(f->egress->env->timers, &f->preflight_due, preflight_pause_ms(f), preflight_again, f);
 }
 
+/* Whose SPF receivers check: as configured, or where nothing is (one node alone), the first domain we take mail for. */
+static const char *mail_domain(const struct face *f)
+{
+    const struct cluster_conf *c = cluster(f->egress);
+    const struct domain_conf *d = c->domains.items;
+    if (*c->dns.mail_domain) return c->dns.mail_domain;
+    return c->domains.n ? d->name : f->conf->helo;
+}
+
 static void preflight_again(struct timer *t)
 {
     struct face *f = t->owner;
     struct preflight_subject s = { .ip = f->conf->ip,
                                    .helo = slice_of(f->conf->helo),
-                                   .mail_domain = slice_of(cluster(f->egress)->dns.mail_domain) };
+                                   .mail_domain = slice_of(mail_domain(f)) };
     f->preflight_op = preflight_start(f->egress->conf.resolver, &s, preflight_done, f);
 }
 
@@ -507,11 +516,10 @@ void egress_start(struct egress *e)
 {
     for (size_t i = 0; i < e->n; i++) {
         struct face *f = &e->faces[i];
-        if (!e->conf.store) {
-            aim(f, f->identity);
-            continue;
-        }
-        timer_set_in(e->env->timers, &f->due, 0, due, f);
+        if (e->conf.store)
+            timer_set_in(e->env->timers, &f->due, 0, due, f);
+        else
+            aim(f, f->identity); /* alone: what preflight finds is told, and sends nobody else in */
         timer_set_in(e->env->timers, &f->preflight_due, 0, preflight_again, f);
     }
 }
