@@ -544,7 +544,8 @@ enum schedule_mode schedule_mode(const struct schedule *s)
 
 static size_t flush_dest(struct schedule *s, struct dest *d, uint64_t now_ms)
 {
-    size_t n = d->waiting.n;
+    bool held = d->hold_until_ms > now_ms; /* what is due has not been tried either */
+    size_t n = d->waiting.n + (held ? d->n_ready : 0);
     while (d->waiting.n) leg_ready(CONTAINER_OF(heap_first(&d->waiting), struct leg, due));
     d->hold_until_ms = 0;
     dest_settle(s, d, now_ms);

@@ -473,6 +473,7 @@ TEST(an_administrator_sees_what_waits_and_why_and_brings_it_forward)
     queue_send_out(w.queue);
     struct queue_id id = store(&w, FLOW_OUT, "bob@example.net", NULL, SLICE(""));
     store(&w, FLOW_IN, "eve@example.com", NULL, SLICE(""));
+    store(&w, FLOW_IN, "fay@example.com", NULL, SLICE(""));
     finish(&w, DELIVERY_DEFERRED, "451 4.7.1 later, please");
     sim_clock_advance(&w.clock, 10);
 
@@ -481,6 +482,11 @@ TEST(an_administrator_sees_what_waits_and_why_and_brings_it_forward)
     json_t *m = json_array_get(json_object_get(list, "messages"), 0);
     assert_string_equal(json_string_value(json_object_get(m, "id")), id.s);
     assert_string_equal(json_string_value(json_object_get(m, "why")), "451 4.7.1 later, please");
+    json_decref(list);
+    list = queue_list(w.queue, &(struct queue_filter){ .flow = SLICE("in"), .limit = 1 });
+    assert_int_equal(json_array_size(json_object_get(list, "messages")),
+                     1); /* the rest is counted, not read */
+    assert_int_equal(json_integer_value(json_object_get(list, "total")), 2);
     json_decref(list);
     json_t *show = queue_show(w.queue, &id);
     assert_string_equal(json_string_value(json_object_get(show, "headers")), "Subject: hello");
