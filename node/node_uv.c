@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/buf.h"
 #include "base/crew_uv.h"
@@ -31,7 +32,13 @@
 #include "node/workers_uv.h"
 #include "proto/store_redis_uv.h"
 
-enum { REFUSALS_KEPT = 256, GIVES_MAX = 256, DRAIN_MS = 10000, EVIDENCE_KEEP_MS = 30 * 60 * 1000 };
+enum {
+    FILES_OWN = 256,
+    REFUSALS_KEPT = 256,
+    GIVES_MAX = 256,
+    DRAIN_MS = 10000,
+    EVIDENCE_KEEP_MS = 30 * 60 * 1000
+};
 
 struct kept_refusal { /* evidence that waits for the next heartbeat with a link up */
     struct arena arena;
@@ -289,6 +296,23 @@ static enum err make_rules(struct node *n, struct buf *why)
     return err;
 }
 
+/* Each session and each delivery is a file descriptor. Where there are not enough, sessions are turned away in words,
+ * before the kernel does it in silence. */
+static uint64_t room_for_sessions(struct node *n)
+{
+    struct rlimit lim;
+    uint64_t wanted = n->conf->smtp.sessions_max, others = n->conf->queue.deliveries_max + FILES_OWN;
+    if (getrlimit(RLIMIT_NOFILE, &lim)) return wanted;
+    lim.rlim_cur = lim.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &lim)) getrlimit(RLIMIT_NOFILE, &lim);
+    if (lim.rlim_cur >= wanted + others) return wanted;
+    uint64_t room = lim.rlim_cur > 2 * others ? lim.rlim_cur - others : MAX(lim.rlim_cur / 2, (rlim_t)1);
+    log_warn(n->log, "node.few_files", kv_u64("limit", lim.rlim_cur), kv_u64("needed", wanted + others),
+             kv_u64("sessions", room),
+             kv_cstr("cure", "raise the limit of open files (LimitNOFILE=), or lower smtp.sessions"));
+    return room;
+}
+
 static enum err make_workers(struct node *n, struct buf *why)
 {
     queue_ids_init(&n->ids, slice_of(n->conf->name), n->env->rng);
@@ -300,6 +324,7 @@ static enum err make_workers(struct node *n, struct buf *why)
                                              .dispatch = n->dispatch,
                                              .egress = n->egress,
                                              .ids = &n->ids,
+                                             .sessions_max = room_for_sessions(n),
                                              .server_tls = n->smtp_tls,
                                              .client_tls = n->client_tls,
                                              .rules = n->rules };

@@ -144,7 +144,7 @@ static void server_conf_of(struct worker *w, struct smtp_server_conf *c)
     c->intake.expire_ms = n->queue.expire_ms;
     c->tls = all->conf.server_tls;
     c->auth = w->users ? users_file_auth(w->users) : NULL;
-    c->sessions_max = (uint32_t)((n->smtp.sessions_max + all->n - 1) / all->n);
+    c->sessions_max = (uint32_t)((all->conf.sessions_max + all->n - 1) / all->n);
     c->sessions_per_client_max = PER_CLIENT_MAX;
 }
 

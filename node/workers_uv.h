@@ -21,6 +21,7 @@ struct workers_conf { /* borrowed while the workers live */
     struct spool_lmdb *spool;
     struct dispatch *dispatch;
     struct egress *egress; /* for the gates */
+    uint64_t sessions_max; /* of the whole node: as configured, or what its file descriptors allow */
     struct queue_ids *ids;
     struct tls_context *server_tls; /* NULL: no STARTTLS */
     struct tls_context *client_tls; /* NULL: never TLS */
