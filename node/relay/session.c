@@ -390,14 +390,31 @@ static void refuse_invalid(struct session *s)
                                    "the address cannot be written in a command");
 }
 
+static bool is_ascii(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((uint8_t)s.p[i] >= 0x80) return false;
+    return true;
+}
+
+/* Mail from nobody is a report, and its refusal is told to nobody: better a report in a form that the peer did not offer than
+ * none. */
+static bool is_report_to_ascii(const struct relay_mail *m)
+{
+    for (size_t i = 0; i < m->n_rcpts; i++)
+        if (!is_ascii(m->rcpts[i].address)) return false;
+    return m->sender.n == 0;
+}
+
 /* What this peer cannot take, whoever it is for. */
 static void refuse_unfit(struct session *s)
 {
     const struct relay_mail *m = s->mail;
-    if (m->smtputf8 && !s->caps.smtputf8)
+    bool anyway = is_report_to_ascii(m);
+    if (m->smtputf8 && !s->caps.smtputf8 && !anyway)
         settle(s, ours(s, RELAY_FAILED, (struct enhanced){ 5, 6, 7 },
                        "the next hop does not take internationalised addresses or headers (SMTPUTF8)"));
-    if (m->body_8bit && !s->caps.eightbitmime && !s->conf->eightbit_anyway)
+    if (m->body_8bit && !s->caps.eightbitmime && !s->conf->eightbit_anyway && !anyway)
         settle(s, ours(s, RELAY_FAILED, (struct enhanced){ 5, 6, 3 },
                        "the next hop does not take 8-bit bodies (8BITMIME)"));
     if (s->caps.size_max && m->size_bytes > s->caps.size_max)

@@ -23,7 +23,7 @@ struct script {
     uint32_t mails;    /* 0: one, the same one again and again */
     enum session_tls tls;
     enum err handshake;
-    bool eightbit_anyway, no_chunking;
+    bool eightbit_anyway, no_chunking, report;
     uint32_t mails_max;
     int gate; /* -1: not gated; n: the nth question is answered no; 0: always open */
 };
@@ -116,7 +116,7 @@ static void setup(struct world *w, const struct script *sc)
         w->rcpts[w->mail.n_rcpts].notify = sc->mail.ret ? RELAY_NOTIFY_SUCCESS : 0;
         w->rcpts[w->mail.n_rcpts++].address = word;
     }
-    w->mail.sender = SLICE("a@example.com");
+    w->mail.sender = sc->report ? SLICE("") : SLICE("a@example.com");
     w->mail.rcpts = w->rcpts;
     w->mail.arena = &w->arena;
     w->conf = (struct session_conf){ .helo = "edge1.example.com",
@@ -398,6 +398,21 @@ static const struct script scripts[] = {
       SESSION_WANTS_CLOSE,
       .mail = { .body_8bit = true },
       .eightbit_anyway = true },
+    { "a report goes as it is: nobody would hear of its refusal",
+      { HELLO, "S: 250 mx", "C: MAIL FROM:<>", "S: 250 ok", "C: RCPT TO:<b@example.net>", "S: 250 ok",
+        "C: DATA", "S: 354 go", BODY, "S: 250 ok", "C: QUIT" },
+      "sent/data/250/2.0.0",
+      SESSION_WANTS_CLOSE,
+      .mail = { .body_8bit = true, .smtputf8 = true },
+      .report = true },
+    { "but not to an address that the peer cannot read",
+      { PLAIN, "C: QUIT" },
+      "failed/mail/0/5.6.7",
+      SESSION_WANTS_CLOSE,
+      .mail = { .smtputf8 = true },
+      .rcpts = "gr\xc3\xbc\xc3\x9f"
+               "e@example.net",
+      .report = true },
     { "no SMTPUTF8",
       { PLAIN, "C: QUIT" },
       "failed/mail/0/5.6.7",
