@@ -9,6 +9,7 @@
 #include "base/tls_uv.h"
 #include "coordinator/status.h"
 #include "dns/preflight.h"
+#include "proto/store_redis_uv.h"
 #include "dns/update.h"
 
 enum { LIMIT_MS = 15000, ASK_LIMIT_MS = 5000, CERTIFICATE_DAYS = 14 };
@@ -131,6 +132,28 @@ static void face_seen(void *owner, const struct preflight_report *r)
     one_done(f->doctor);
 }
 
+/* After NAT: told by another edge, which named the address in its EHLO reply. */
+static void say_source(struct doctor *d, const struct identity_conf *id)
+{
+    char what[400], ip[ADDR_TEXT_MAX];
+    const char *by,
+        *as = links_identity_seen_as(d->p->links, store_identity_index(cluster(d), slice_of(id->name)), &by);
+    addr_format(&id->ip, ip);
+    if (!*as) {
+        snprintf(what, sizeof what, "no other edge could tell which address %s really sends from%s%.200s",
+                 id->name, *by ? ": " : "", by);
+        say(d, "source", id->name, UNKNOWN, what,
+            "let the edges reach each other's SMTP port by their public addresses");
+    } else if (strcmp(as, ip) == 0) {
+        snprintf(what, sizeof what, "%.200s sees %s", by, as);
+        say(d, "source", id->name, OK, what, "");
+    } else {
+        snprintf(what, sizeof what,
+                 "%.200s sees %.60s, not %s: something on the way changes the source address", by, as, ip);
+        say(d, "source", id->name, BAD, what, "correct the NAT in front of this edge, or the identity's ip");
+    }
+}
+
 static void start_faces(struct doctor *d)
 {
     CONF_EACH(struct identity_conf, it, cluster(d)->identities)
@@ -141,6 +164,7 @@ static void start_faces(struct doctor *d)
                                        .mail_domain = slice_of(cluster(d)->dns.mail_domain) };
         *f = (struct face){ .doctor = d, .conf = it };
         f->op = preflight_start(d->p->resolver, &s, face_seen, f);
+        say_source(d, it);
         d->waiting++;
     }
 }

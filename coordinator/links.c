@@ -26,6 +26,7 @@ struct words { /* what is wrong with one identity, by its node */
     struct arena arena;
     const char *issue[LINK_ISSUES_MAX];
     size_t n;
+    const char *seen_as, *seen_by;
 };
 
 struct conn { /* a connection: before its Hello nobody's, then a node's or a coordinator's */
@@ -118,6 +119,8 @@ static void keep_words(struct links *l, const struct link_identity *id)
         struct words *w = &l->words[i];
         arena_reset(&w->arena);
         for (w->n = 0; w->n < id->n_issues; w->n++) w->issue[w->n] = arena_cstr(&w->arena, id->issues[w->n]);
+        w->seen_as = arena_cstr(&w->arena, id->seen_as);
+        w->seen_by = arena_cstr(&w->arena, id->seen_by);
     }
 }
 
@@ -300,4 +303,11 @@ void links_node(const struct links *l, size_t i, struct links_node *out)
 const char *links_identity_issue(const struct links *l, uint8_t identity, size_t i)
 {
     return identity < STORE_IDENTITIES_MAX && i < l->words[identity].n ? l->words[identity].issue[i] : NULL;
+}
+
+const char *links_identity_seen_as(const struct links *l, uint8_t identity, const char **by)
+{
+    const struct words *w = identity < STORE_IDENTITIES_MAX ? &l->words[identity] : NULL;
+    *by = w && w->seen_by ? w->seen_by : "";
+    return w && w->seen_as ? w->seen_as : "";
 }

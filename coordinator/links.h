@@ -57,5 +57,7 @@ size_t links_nodes(const struct links *l); /* those of the configuration, in its
 void links_node(const struct links *l, size_t i, struct links_node *out);
 /* What the node of this identity says is wrong with it; NULL past the end. Borrowed until the next heartbeat. */
 const char *links_identity_issue(const struct links *l, uint8_t identity, size_t i);
+/* The source address another edge saw when this identity dialled it, "" when nobody could tell; *by: that edge, or why. */
+const char *links_identity_seen_as(const struct links *l, uint8_t identity, const char **by);
 
 #endif

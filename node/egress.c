@@ -14,6 +14,7 @@
 #include "dns/resolver.h"
 #include "dns/spf_check.h"
 #include "node/link.h"
+#include "node/outside.h"
 #include "proto/store_redis_uv.h"
 
 enum {
@@ -21,6 +22,8 @@ enum {
     PREFLIGHT_WARN_AGAIN_MS = 10000,
     PREFLIGHT_BAD_AGAIN_MS = 3000,
     PREFLIGHT_SOON_MS = 1500,
+    OUTSIDE_SOON_MS = 5000,
+    OUTSIDE_LIMIT_MS = 10000,
     TOKEN_LIMIT_MS = 3000,
     SPF_LIMIT_MS = 8000
 };
@@ -51,6 +54,11 @@ struct face { /* one identity of ours */
     bool
         lapsed; /* outbound mail is aimed at this face, but its gate is closed: the owner was told to keep it */
     uint64_t sent;
+    /* which source address another edge sees */
+    struct outside_op *outside_op;
+    struct timer outside_due;
+    size_t outside_peer; /* index of the identity to ask next */
+    char seen_as[ADDR_TEXT_MAX], seen_by[256];
 };
 
 struct request {
@@ -226,6 +234,13 @@ static enum err load_file(struct egress *e, const char *path, struct agent_file 
 
 /* ---- heartbeats over the links ---- */
 
+/* Another edge told us, and it is not the identity's address. */
+static bool is_seen_wrong(const struct face *f)
+{
+    char ip[ADDR_TEXT_MAX];
+    return *f->seen_as && strcmp(f->seen_as, addr_format(&f->conf->ip, ip)) != 0;
+}
+
 static void add_issue(struct link_identity *id, struct arena *a, const struct preflight_finding *fi)
 {
     if (fi->mark == PREFLIGHT_OK || id->n_issues == LINK_ISSUES_MAX) return;
@@ -242,8 +257,15 @@ static void report(struct egress *e)
         struct link_identity *id = &h->identities[h->n_identities++];
         id->identity = slice_of(e->faces[i].conf->name);
         id->beat = e->faces[i].beat;
+        id->seen_as = slice_of(e->faces[i].seen_as);
+        id->seen_by = slice_of(e->faces[i].seen_by);
         for (size_t k = 0; e->faces[i].preflight_known && k < PREFLIGHT_CHECKS; k++)
-            add_issue(id, &a, &e->faces[i].preflight.finding[k]);
+            if (k != PREFLIGHT_SPF_MAIL)
+                add_issue(id, &a, &e->faces[i].preflight.finding[k]); /* the coordinator verifies that */
+        if (is_seen_wrong(&e->faces[i]) && id->n_issues < LINK_ISSUES_MAX)
+            id->issues[id->n_issues++] = slice_of(arena_printf(
+                &a, "%s sees %s instead of the identity's address: correct the NAT in front of this edge",
+                e->faces[i].seen_by, e->faces[i].seen_as));
     }
     bool up = node_link_up(e->conf.link) > 0;
     e->ev->queue(e->owner, &h->queue);
@@ -426,7 +448,7 @@ static void preflight_done(void *owner, const struct preflight_report *r)
     f->preflight_op = NULL;
     f->preflight = *r;
     /* DNS trouble is no verdict: what was fit a while ago stays so (the coordinator verifies SPF by itself). */
-    f->fit = on_host && (r->fit || (r->unsure && was_fit));
+    f->fit = on_host && !is_seen_wrong(f) && (r->fit || (r->unsure && was_fit));
     if (!on_host && (was_fit || !f->preflight_known))
         log_error(f->egress->env->log, "preflight.address_missing", kv_cstr("identity", f->conf->name),
                   kv_addr("ip", &f->conf->ip),
@@ -453,6 +475,55 @@ static void preflight_again(struct timer *t)
                                    .helo = slice_of(f->conf->helo),
                                    .mail_domain = slice_of(mail_domain(f)) };
     f->preflight_op = preflight_start(f->egress->conf.resolver, &s, preflight_done, f);
+}
+
+/* ---- what the world sees ---- */
+
+static void ask_outside(struct timer *t);
+
+static void outside_answered(void *owner, enum err err, const struct addr *seen, const char *detail)
+{
+    struct face *f = owner;
+    const struct identity_conf *ids = cluster(f->egress)->identities.items;
+    char before[ADDR_TEXT_MAX];
+    f->outside_op = NULL;
+    snprintf(before, sizeof before, "%s", f->seen_as);
+    if (!err) {
+        addr_format(seen, f->seen_as);
+        snprintf(f->seen_by, sizeof f->seen_by, "%s", ids[f->outside_peer].helo);
+    } else if (!*f->seen_as) { /* what was seen before stays: the other edge may be away */
+        snprintf(f->seen_by, sizeof f->seen_by, "%.100s: %.140s", ids[f->outside_peer].helo, detail);
+    }
+    if (strcmp(before, f->seen_as) != 0)
+        log_event(f->egress->env->log, is_seen_wrong(f) ? LOG_ERROR : LOG_INFO, "preflight.source_seen",
+                  LOG_KVS(kv_cstr("identity", f->conf->name), kv_cstr("by", f->seen_by),
+                          kv_cstr("seen", f->seen_as), kv_addr("ours", &f->conf->ip)));
+    if (is_seen_wrong(f) && f->fit) {
+        f->fit = false;
+        tell_facts(f);
+    }
+    timer_set_in(f->egress->env->timers, &f->outside_due, err ? OUTSIDE_SOON_MS : PREFLIGHT_AGAIN_MS,
+                 ask_outside, f);
+}
+
+/* Asks the identities of other nodes in turn. */
+static void ask_outside(struct timer *t)
+{
+    struct face *f = t->owner;
+    const struct node_conf *n = f->egress->conf.node;
+    const struct identity_conf *ids = n->cluster.identities.items;
+    for (size_t tried = 0; tried < n->cluster.identities.n; tried++) {
+        f->outside_peer = (f->outside_peer + 1) % n->cluster.identities.n;
+        const struct identity_conf *peer = &ids[f->outside_peer];
+        if (slice_eq(slice_of(peer->node), slice_of(n->name)) || peer->ip.family != f->conf->ip.family)
+            continue;
+        struct outside_conf conf = {
+            .from = f->conf->ip, .to = peer->ip, .helo = f->conf->helo, .limit_ms = OUTSIDE_LIMIT_MS
+        };
+        conf.to.port = (uint16_t)n->relay.port;
+        f->outside_op = outside_start(f->egress->env, &conf, outside_answered, f);
+        return;
+    }
 }
 
 /* ---- public ---- */
@@ -521,6 +592,7 @@ void egress_start(struct egress *e)
         else
             aim(f, f->identity); /* alone: what preflight finds is told, and sends nobody else in */
         timer_set_in(e->env->timers, &f->preflight_due, 0, preflight_again, f);
+        timer_set_in(e->env->timers, &f->outside_due, 0, ask_outside, f);
     }
 }
 
@@ -529,6 +601,8 @@ static void face_deinit(struct face *f)
     struct timers *timers = f->egress->env->timers;
     timer_clear(timers, &f->due);
     timer_clear(timers, &f->preflight_due);
+    timer_clear(timers, &f->outside_due);
+    outside_cancel(&f->outside_op);
     resolver_cancel(&f->token_op);
     spf_check_cancel(&f->spf_op);
     preflight_cancel(&f->preflight_op);

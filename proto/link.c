@@ -48,6 +48,8 @@ static void pack_identity(struct arena *a, const struct link_identity *in, Gemel
     out->fence_token = in->beat.fence_token;
     out->refused_epoch = in->beat.refused_epoch;
     out->refused_why = text(a, slice_of(in->beat.refused_why));
+    out->seen_as = text(a, in->seen_as);
+    out->seen_by = text(a, in->seen_by);
 }
 
 static void pack_refusal(struct arena *a, const struct link_refusal *in, Gemel__V1__Refusal *out)
@@ -192,6 +194,8 @@ static void unpack_identity(struct arena *a, const Gemel__V1__IdentityState *in,
     b->fence_token = in->fence_token;
     b->refused_epoch = in->refused_epoch;
     snprintf(b->refused_why, sizeof b->refused_why, "%s", in->refused_why);
+    out->seen_as = dup(a, in->seen_as);
+    out->seen_by = dup(a, in->seen_by);
     out->n_issues = MIN(in->n_preflight_issues, (size_t)LINK_ISSUES_MAX);
     for (size_t i = 0; i < out->n_issues; i++) out->issues[i] = dup(a, in->preflight_issues[i]);
 }

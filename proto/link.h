@@ -19,6 +19,8 @@ struct link_identity {
     struct store_beat beat;
     struct slice issues[LINK_ISSUES_MAX];
     size_t n_issues;
+    struct slice seen_as,
+        seen_by; /* which source address another edge saw, and which edge; or why nobody could tell */
 };
 
 struct link_queue {

@@ -384,6 +384,7 @@ void smtp_conn_open(struct smtp_door *door, struct stream *stream, enum smtp_rep
     buf_init(&c->held, SIZE_MAX / 2);
     list_append(&s->conns, &c->link);
     smtp_session_init(&c->session, &door->session, s->env.log, id);
+    addr_format(&c->peer, c->session.peer);
     c->session.tls = stream_is_tls(stream);
     stream_attach(stream, &events, c);
     log_info(s->env.log, "smtp.open", kv_cstr("sid", id), kv_addr("peer", &c->peer),

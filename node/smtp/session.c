@@ -232,7 +232,10 @@ static void on_ehlo(struct smtp_session *s, struct slice args, struct smtp_out *
 
 static void put_extensions(const struct smtp_session *s, struct buf *out)
 {
-    buf_putf(out, "250-%.*s\r\n", SLICE_ARG(s->conf->hostname));
+    const char *ipv6 = strchr(s->peer, ':') ? "IPv6:" : ""; /* as an address literal, RFC 5321 4.1.3 */
+    buf_putf(out, "250-%.*s", SLICE_ARG(s->conf->hostname));
+    if (*s->peer) buf_putf(out, " Hello [%s%s]", ipv6, s->peer);
+    buf_put(out, SLICE("\r\n"));
     buf_put(out, SLICE("250-PIPELINING\r\n"));
     buf_putf(out, "250-SIZE %" PRIu64 "\r\n", s->conf->size_max);
     if (s->conf->tls_offered && !s->tls) buf_put(out, SLICE("250-STARTTLS\r\n"));

@@ -141,6 +141,8 @@ struct smtp_session {
     const struct smtp_session_conf *conf;
     const struct log *log;
     char id[SMTP_SESSION_ID_MAX];
+    char peer
+        [ADDR_TEXT_MAX]; /* named in the EHLO reply, so that a sender can learn what the world sees; "": not known */
     bool tls;
     bool esmtp;
     char *helo; /* NULL: none yet */
