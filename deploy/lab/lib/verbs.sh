@@ -37,7 +37,7 @@ cmd_exec() {
 # nevertheless, so that what it looks up itself is seen from there.
 cmd_ctl() {
     local host=coord1
-    if [ -n "${1:-}" ] && [ -n "${MAP_ROLE[$1]:-}" ]; then host=$1; shift; fi
+    case ${MAP_ROLE[${1:-none}]:-} in node | coordinator) host=$1; shift ;; esac # "dnsbl" is a host too, and a command
     gemel_has gemelctl || die "there is no gemelctl in $GEMEL_BUILD/bin"
     on_host "$host" "$LAB_DIR/bin/gemelctl" --admin "$LAB_RUN/$host/admin.sock" "$@"
 }
