@@ -9,13 +9,14 @@
 
 #include "base/crew_uv.h"
 #include "base/http_uv.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/timers.h"
 #include "node/link.h"
 #include "node/queue/queue.h"
 #include "proto/store_redis_uv.h"
 
-enum { METRICS_BYTES_MAX = 256 * 1024 };
+enum { METRICS_BYTES_MAX = 256 * 1024, ORDER_IDS_MAX = 1000 };
 
 struct door { /* by which of the two servers a request came */
     struct ops *ops;
@@ -27,6 +28,7 @@ struct ops {
     const struct env *env;
     struct ops_conf conf;
     struct door tcp, local;
+    struct list waiting; /* answers that come later */
 };
 
 static void answer(struct http_request *req, unsigned status, json_t *body)
@@ -180,6 +182,11 @@ static void queue_metrics(const struct ops *o, struct buf *b)
     metric(b, "queue_messages", "gauge", "messages on disk");
     for (int f = 0; f < FLOW_COUNT; f++)
         buf_putf(b, "gemel_queue_messages{flow=\"%s\"} %" PRIu64 "\n", flow_name(f), s.messages[f]);
+    struct schedule_counts c;
+    queue_counts(o->conf.queue, &c);
+    metric(b, "queue_held_messages", "gauge",
+           "messages held or set aside, until somebody releases or removes them");
+    buf_putf(b, "gemel_queue_held_messages %zu\n", c.held);
     metric(b, "queue_bytes", "gauge", "bytes of messages on disk");
     for (int f = 0; f < FLOW_COUNT; f++)
         buf_putf(b, "gemel_queue_bytes{flow=\"%s\"} %" PRIu64 "\n", flow_name(f), s.bytes[f]);
@@ -239,26 +246,91 @@ static void get_metrics(struct ops *o, struct http_request *req)
 
 /* ---- the queue ---- */
 
+/* An answer that comes later. */
+struct waiting {
+    struct list list;
+    struct http_request *req;
+    struct queue_task *task;
+    bool ordered;
+};
+
+static void waiting_free(struct waiting *w)
+{
+    queue_task_cancel(&w->task);
+    list_remove(&w->list);
+    free(w);
+}
+
+static void gone(void *owner)
+{
+    waiting_free(owner);
+}
+
+static bool did_nothing(json_t *j)
+{
+    return json_integer_value(json_object_get(j, "skipped")) &&
+           !json_integer_value(json_object_get(j, "done")) &&
+           !json_integer_value(json_object_get(j, "in_delivery"));
+}
+
+static void answered(void *owner, json_t *j)
+{
+    struct waiting *w = owner;
+    struct http_request *req = w->req;
+    json_t *first = json_array_get(json_object_get(j, "why"), 0);
+    unsigned status = !w->ordered ? 200 : json_object_get(j, "error") ? 503 : did_nothing(j) ? 412 : 200;
+    if (status == 412)
+        json_object_set_new(j, "text",
+                            json_sprintf("nothing was changed: %s: %s",
+                                         json_string_value(json_object_get(first, "id")),
+                                         json_string_value(json_object_get(first, "why"))));
+    w->task = NULL;
+    waiting_free(w);
+    answer(req, status, j);
+}
+
+static struct waiting *wait_for(struct ops *o, struct http_request *req)
+{
+    struct waiting *w = xzalloc(sizeof *w);
+    w->req = req;
+    list_append(&o->waiting, &w->list);
+    http_on_gone(req, gone, w);
+    return w;
+}
+
+static bool get_number(struct http_request *req, const char *name, uint64_t max, uint64_t *out)
+{
+    struct slice text = SLICE("");
+    return !http_query(req, name, &text) || slice_u64(text, max, out) == ERR_OK;
+}
+
 static void get_queue(struct ops *o, struct http_request *req)
 {
     struct queue_filter f = { 0 };
-    struct slice limit = SLICE("");
-    uint64_t n = 0;
+    struct slice held = SLICE("");
+    uint64_t limit = 0;
     http_query(req, "flow", &f.flow);
     http_query(req, "domain", &f.domain);
     http_query(req, "sender", &f.sender);
     http_query(req, "recipient", &f.recipient);
-    if (http_query(req, "limit", &limit) && slice_u64(limit, 100000, &n)) {
-        say(req, 400, "limit: expected a whole number");
+    http_query(req, "why", &f.why);
+    f.held = http_query(req, "held", &held);
+    if (!get_number(req, "limit", 100000, &limit) ||
+        !get_number(req, "older_ms", UINT64_MAX / 2, &f.older_ms)) {
+        say(req, 400, "limit, older_ms: expected a whole number");
         return;
     }
-    f.limit = n;
-    answer(req, 200, queue_list(o->conf.queue, &f));
+    struct waiting *w = wait_for(o, req);
+    w->task = queue_list(o->conf.queue, &f, limit, answered, w);
 }
 
 static void get_destinations(struct ops *o, struct http_request *req)
 {
-    answer(req, 200, queue_destinations(o->conf.queue));
+    uint64_t limit = 0;
+    if (get_number(req, "limit", 100000, &limit))
+        answer(req, 200, queue_destinations(o->conf.queue, limit));
+    else
+        say(req, 400, "limit: expected a whole number");
 }
 
 static void post_flush(struct ops *o, struct http_request *req)
@@ -281,13 +353,121 @@ static void post_flush(struct ops *o, struct http_request *req)
     json_decref(j);
 }
 
+static struct slice member(json_t *o, const char *name)
+{
+    json_t *j = json_object_get(o, name);
+    return json_is_string(j) ? slice_from(json_string_value(j), json_string_length(j)) : SLICE("");
+}
+
+/* {"ids":[…]}, or {"filter":{…}}, or {"all":true}; and by, reason, to. NULL: fine; else what is wrong. */
+static const char *read_order(json_t *j, struct queue_order *out, struct queue_id *ids)
+{
+    json_t *list = json_object_get(j, "ids"), *filter = json_object_get(j, "filter"), *id;
+    size_t i;
+    if (!json_is_object(j)) return "expected a JSON object with ids, filter or all";
+    out->by = member(j, "by");
+    out->reason = member(j, "reason");
+    out->to = member(j, "to");
+    if (out->kind == QUEUE_REDIRECT &&
+        (!json_is_string(json_object_get(j, "to")) || (out->to.n && !queue_is_next_hop(out->to))))
+        return "to: expected a next hop, [address]:port or host:port, or an empty text for where the domain "
+               "goes";
+    if (out->kind == QUEUE_REMOVE && json_is_true(json_object_get(j, "dsn"))) out->kind = QUEUE_BOUNCE;
+    if ((list != NULL) + (filter != NULL) + json_is_true(json_object_get(j, "all")) != 1)
+        return "expected one of ids, filter, all";
+    if (list && (!json_array_size(list) || json_array_size(list) > ORDER_IDS_MAX))
+        return "ids: expected 1 to 1000";
+    json_array_foreach(list, i, id)
+    {
+        if (queue_id_parse(slice_of(json_string_value(id)), &ids[i])) return "ids: not a queue id";
+    }
+    out->ids = ids;
+    out->n_ids = json_array_size(list);
+    if (filter && !json_object_size(filter)) return "filter: is empty; to mean everything, say all";
+    struct queue_filter *f = &out->filter;
+    *f = (struct queue_filter){ .flow = member(filter, "flow"),
+                                .domain = member(filter, "domain"),
+                                .sender = member(filter, "sender"),
+                                .recipient = member(filter, "recipient"),
+                                .why = member(filter, "why"),
+                                .older_ms = (uint64_t)json_integer_value(json_object_get(filter, "older_ms")),
+                                .held = json_is_true(json_object_get(filter, "held")) };
+    /* A misspelt filter must not mean everything. */
+    static const char *const known[] = { "flow", "domain", "sender", "recipient", "why", "older_ms", "held" };
+    size_t n = 0;
+    for (size_t k = 0; k < ARRAY_LEN(known); k++) n += json_object_get(filter, known[k]) != NULL;
+    return n == json_object_size(filter) ? NULL
+                                         : "filter: flow, domain, sender, recipient, why, older_ms, held";
+}
+
+static void order(struct ops *o, struct http_request *req, enum queue_order_kind kind)
+{
+    struct queue_order q = { .kind = kind };
+    struct queue_id *ids = xzalloc(ORDER_IDS_MAX * sizeof *ids);
+    struct slice body = http_body(req);
+    json_t *j = json_loadb(body.p, body.n, 0, NULL);
+    const char *wrong = read_order(j, &q, ids);
+    if (wrong) {
+        say(req, 400, wrong);
+    } else {
+        struct waiting *w = wait_for(o, req);
+        w->ordered = true;
+        w->task = queue_order(o->conf.queue, &q, answered, w);
+    }
+    json_decref(j);
+    free(ids);
+}
+
+static void post_hold(struct ops *o, struct http_request *req)
+{
+    order(o, req, QUEUE_HOLD);
+}
+
+static void post_release(struct ops *o, struct http_request *req)
+{
+    order(o, req, QUEUE_RELEASE);
+}
+
+static void post_retry(struct ops *o, struct http_request *req)
+{
+    order(o, req, QUEUE_RETRY);
+}
+
+static void post_remove(struct ops *o, struct http_request *req)
+{
+    order(o, req, QUEUE_REMOVE);
+}
+
+static void post_redirect(struct ops *o, struct http_request *req)
+{
+    order(o, req, QUEUE_REDIRECT);
+}
+
+/* "ID/chunks/N": a piece of the message as it is on disk. */
+static bool get_chunk(struct ops *o, struct http_request *req, struct slice text)
+{
+    struct slice way = SLICE("/chunks/");
+    struct queue_id id;
+    uint64_t index;
+    size_t at = slice_find_slice(text, way);
+    if (at >= text.n || queue_id_parse(slice_sub(text, 0, at), &id) ||
+        slice_u64(slice_skip(text, at + way.n), UINT32_MAX, &index))
+        return false;
+    struct buf b;
+    buf_init(&b, SPOOL_CHUNK_BYTES);
+    enum err err = spool_chunk(o->conf.spool, &id, (uint32_t)index, &b);
+    if (!err) http_reply(req, 200, "application/octet-stream", buf_slice(&b));
+    buf_deinit(&b);
+    return !err;
+}
+
 static void get_message(struct ops *o, struct http_request *req, struct slice text)
 {
     struct queue_id id;
     json_t *j = queue_id_parse(text, &id) ? NULL : queue_show(o->conf.queue, &id);
     if (j)
         answer(req, 200, j);
-    else
+    else if (!get_chunk(o, req, text))
         say(req, 404, "there is no such message in this node's queue");
 }
 
@@ -309,6 +489,11 @@ static const struct path {
     { SLICE_INIT("/queue"), get_queue, NULL, true },
     { SLICE_INIT("/queue/destinations"), get_destinations, NULL, true },
     { SLICE_INIT("/queue/flush"), NULL, post_flush, true },
+    { SLICE_INIT("/queue/retry"), NULL, post_retry, true },
+    { SLICE_INIT("/queue/hold"), NULL, post_hold, true },
+    { SLICE_INIT("/queue/release"), NULL, post_release, true },
+    { SLICE_INIT("/queue/remove"), NULL, post_remove, true },
+    { SLICE_INIT("/queue/redirect"), NULL, post_redirect, true },
 };
 
 static const struct path *find_path(const struct door *d, struct slice path)
@@ -343,6 +528,7 @@ enum err ops_create(struct loop *l, const struct ops_conf *conf, struct ops **ou
 {
     struct ops *o = xzalloc(sizeof *o);
     *o = (struct ops){ .env = loop_env(l), .conf = *conf };
+    list_init(&o->waiting);
     o->tcp = (struct door){ .ops = o };
     o->local = (struct door){ .ops = o, .local = true };
     struct http_conf tcp = { .addr = conf->node->self->http },
@@ -362,6 +548,7 @@ void ops_destroy(struct ops *o)
 {
     if (!o) return;
     http_server_destroy(o->tcp.server);
-    http_server_destroy(o->local.server);
+    http_server_destroy(o->local.server); /* what waits hears that its request is gone */
+    ASSERT(list_empty(&o->waiting));
     free(o);
 }

@@ -8,7 +8,9 @@
  *   /readiness    200 while mail is accepted and the node is not stopping; else 503
  *   /metrics      Prometheus text
  * The role endpoints carry the same JSON. The unix socket answers these too, and the queue's administration:
- *   GET /queue?flow=&domain=&sender=&recipient=&limit=   GET /queue/ID   POST /queue/flush {"id"|"domain"}
+ *   GET /queue?flow=&domain=&sender=&recipient=&why=&older_ms=&held&limit=   GET /queue/ID   GET /queue/ID/chunks/N
+ *   GET /queue/destinations   POST /queue/flush {"id"|"domain"}
+ *   POST /queue/retry, hold, release, remove, redirect {"ids":[…]|"filter":{…}|"all":true, …}   docs/admin-api.md
  */
 #ifndef GEMEL_NODE_OPS_UV_H
 #define GEMEL_NODE_OPS_UV_H

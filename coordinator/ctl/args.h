@@ -26,7 +26,7 @@ struct command {
     int (*run)(void *ctl, const struct args *args);
 };
 
-enum { ARGS_OPTIONS_MAX = 24, ARGS_POSITIONAL_MAX = 2 };
+enum { ARGS_OPTIONS_MAX = 24, ARGS_POSITIONAL_MAX = 64 };
 
 struct args {
     const struct command *command; /* NULL: none was given */

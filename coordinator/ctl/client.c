@@ -156,17 +156,17 @@ static enum err parse(const struct client_target *to, struct answer *out)
     return ERR_MALFORMED;
 }
 
-static enum err perform(struct client *c, const struct client_target *to, uint64_t limit_ms,
+static enum err perform(struct client *c, const struct client_target *to, uint64_t limit_ms, bool bytes,
                         struct answer *out)
 {
     CURLcode code = curl_easy_perform(c->curl);
     if (code != CURLE_OK) return transport_error(c, to, code, limit_ms, out);
     curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &out->status);
-    return parse(to, out);
+    return bytes && out->status == 200 ? ERR_OK : parse(to, out);
 }
 
-enum err client_call(struct client *c, const struct client_target *to, const char *path, const json_t *body,
-                     uint64_t limit_ms, struct answer *out)
+static enum err call(struct client *c, const struct client_target *to, const char *path, const json_t *body,
+                     bool bytes, uint64_t limit_ms, struct answer *out)
 {
     *out = (struct answer){ 0 };
     buf_init(&out->body, CLIENT_ANSWER_BYTES_MAX);
@@ -191,9 +191,21 @@ enum err client_call(struct client *c, const struct client_target *to, const cha
         curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, text);
         curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
     }
-    enum err err = perform(c, to, limit_ms, out);
+    enum err err = perform(c, to, limit_ms, bytes, out);
     curl_slist_free_all(headers);
     free(text);
     buf_deinit(&url);
     return err;
+}
+
+enum err client_call(struct client *c, const struct client_target *to, const char *path, const json_t *body,
+                     uint64_t limit_ms, struct answer *out)
+{
+    return call(c, to, path, body, false, limit_ms, out);
+}
+
+enum err client_fetch(struct client *c, const struct client_target *to, const char *path, uint64_t limit_ms,
+                      struct answer *out)
+{
+    return call(c, to, path, NULL, true, limit_ms, out);
 }

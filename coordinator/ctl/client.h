@@ -33,6 +33,9 @@ void client_destroy(struct client *c);
  * did; LIMIT: too long; MALFORMED: not HTTP, not JSON. */
 MUST_USE enum err client_call(struct client *c, const struct client_target *to, const char *path,
                               const json_t *body, uint64_t limit_ms, struct answer *out);
+/* A GET whose 200 answer is bytes: they are in out->body, and out->json is NULL. */
+MUST_USE enum err client_fetch(struct client *c, const struct client_target *to, const char *path,
+                               uint64_t limit_ms, struct answer *out);
 void answer_deinit(struct answer *a);
 
 /* Appends `text` percent-escaped for a path segment or a query value. */

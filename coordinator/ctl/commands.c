@@ -46,11 +46,50 @@ static const struct option history_options[] = {
     { "--all", NULL, NULL, "also changes of the DNS records alone" },
     { NULL },
 };
+#define FILTER_OPTIONS \
+    { "--flow", NULL, "in|out", "only mail to the inside, or to the Internet" }, \
+    { "--domain", NULL, "NAME", "only what has a recipient there" }, \
+    { "--sender", NULL, "ADDRESS", "only from this sender" }, \
+    { "--recipient", NULL, "ADDRESS", "only to this recipient" }, \
+    { "--older", NULL, "TIME", "only what arrived at least so long ago: 90m, 4h, 2d" }, \
+    { "--why", NULL, "TEXT", "only what has TEXT in its last reply or reason" }, \
+    { "--held", NULL, NULL, "only what is held or set aside" }
+#define CHOICE_OPTIONS \
+    FILTER_OPTIONS, \
+    { "--all", NULL, NULL, "everything in the queue" }
 static const struct option list_options[] = {
-    { "--flow", NULL, "in|out", "only mail to the inside, or to the Internet" },
-    { "--domain", NULL, "NAME", "only what has a recipient there" },
-    { "--sender", NULL, "ADDRESS", "only from this sender" },
-    { "--limit", NULL, "N", "at most N messages" },
+    FILTER_OPTIONS,
+    { "--limit", NULL, "N", "at most N messages [100]" },
+    { NULL },
+};
+static const struct option retry_options[] = {
+    CHOICE_OPTIONS,
+    { NULL },
+};
+static const struct option choice_options[] = {
+    CHOICE_OPTIONS,
+    { "--reason", NULL, "TEXT", "kept in the log, and with the message while it is held" },
+    { NULL },
+};
+static const struct option remove_options[] = {
+    CHOICE_OPTIONS,
+    { "--no-dsn", NULL, NULL, "tell nobody [the sender is told, as after any failure]" },
+    { "--reason", NULL, "TEXT", "kept in the log; the sender reads it" },
+    { NULL },
+};
+static const struct option redirect_options[] = {
+    CHOICE_OPTIONS,
+    { "--to", NULL, "HOP", "the next hop: [10.0.0.26]:25 or mail.example.com:25" },
+    { "--undo", NULL, NULL, "send it where its domain goes again" },
+    { "--reason", NULL, "TEXT", "kept in the log" },
+    { NULL },
+};
+static const struct option export_options[] = {
+    { "--output", "-o", "FILE", "a new file [standard output]" },
+    { NULL },
+};
+static const struct option top_options[] = {
+    { "--limit", NULL, "N", "at most N destinations [20]" },
     { NULL },
 };
 static const struct option flush_options[] = {
@@ -108,6 +147,21 @@ const struct command ctl_commands[] = {
     { "queue show", "ID", 1, 1, NULL, ORDER, "one message: recipients, last replies, header", NULL, cmd_queue_show },
     { "queue flush", "[ID]", 0, 1, flush_options, ORDER, "try again now",
       "Without ID and --domain, everything that waits.", cmd_queue_flush },
+    { "queue retry", "[ID...]", 0, ARGS_POSITIONAL_MAX, retry_options, ORDER, "try some messages again now",
+      "If that fails, their retry times go on as before. Held messages are not tried.", cmd_queue_retry },
+    { "queue hold", "[ID...]", 0, ARGS_POSITIONAL_MAX, choice_options, ORDER, "keep messages until somebody releases them",
+      "Held messages are not sent and not handed over to another node. They do not expire: the time does not count.",
+      cmd_queue_hold },
+    { "queue release", "[ID...]", 0, ARGS_POSITIONAL_MAX, choice_options, ORDER, "let held messages go, and try them now",
+      "Also what was set aside because it was in hand when the node crashed.", cmd_queue_release },
+    { "queue remove", "[ID...]", 0, ARGS_POSITIONAL_MAX, remove_options, ORDER, "take messages out of the queue for good",
+      "What a next hop is taking this moment is stopped if that is still possible; if it was taken, it is delivered.",
+      cmd_queue_remove },
+    { "queue redirect", "[ID...]", 0, ARGS_POSITIONAL_MAX, redirect_options, ORDER, "send messages to another next hop",
+      "With --domain, only for recipients there. Mail that comes in later is not redirected.", cmd_queue_redirect },
+    { "queue export", "ID", 1, 1, export_options, ORDER, "one message as it is, header and body (.eml)",
+      "The message stays in the queue.", cmd_queue_export },
+    { "queue top", NULL, 0, 0, top_options, ALWAYS, "the destinations with the most waiting mail", NULL, cmd_queue_top },
     { "classify", NULL, 0, 0, classify_options, BIT(CTL_FINE) | BIT(CTL_USAGE), "what a refusal means: a reply on standard input",
       "Prints what it is about (scope), what follows for the identity (effect), the rule that decided and why. With --json, reads lines "
       "{\"stage\",\"ip\",\"provider\",\"reply\"} and answers each with a line {\"scope\",\"effect\",\"rule\",\"reason\"}. Asks nobody: "

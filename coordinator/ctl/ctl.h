@@ -80,6 +80,13 @@ int cmd_queue_list(void *ctl, const struct args *args);
 int cmd_queue_show(void *ctl, const struct args *args);
 int cmd_queue_flush(void *ctl, const struct args *args);
 int cmd_classify(void *ctl, const struct args *args);
+int cmd_queue_retry(void *ctl, const struct args *args);
+int cmd_queue_hold(void *ctl, const struct args *args);
+int cmd_queue_release(void *ctl, const struct args *args);
+int cmd_queue_remove(void *ctl, const struct args *args);
+int cmd_queue_redirect(void *ctl, const struct args *args);
+int cmd_queue_export(void *ctl, const struct args *args);
+int cmd_queue_top(void *ctl, const struct args *args);
 int cmd_doctor(void *ctl, const struct args *args);
 
 /* The table, and the help made of it. */

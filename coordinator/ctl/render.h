@@ -44,6 +44,12 @@ int render_doctor(struct screen *s, const json_t *doctor);
 
 int render_queue(struct screen *s, const json_t *queue);
 int render_message(struct screen *s, const json_t *message);
+int render_retried(struct screen *s, const json_t *answer);
+int render_held(struct screen *s, const json_t *answer);
+int render_released(struct screen *s, const json_t *answer);
+int render_removed(struct screen *s, const json_t *answer);
+int render_redirected(struct screen *s, const json_t *answer);
+int render_top(struct screen *s, const json_t *answer);
 int render_flushed(struct screen *s, const json_t *answer);
 
 /* Shared: "3 messages", "1 message". */

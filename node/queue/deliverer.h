@@ -50,7 +50,7 @@ typedef void delivery_done_fn(void *queue, struct delivery_job *job, const struc
 
 struct deliverer {
     void (*start)(void *owner, struct delivery_job *job, delivery_done_fn *done, void *queue);
-    /* Ends a job early: `done` still comes, with NOT_NOW unless the dot was already sent. */
+    /* Ends a job early: `done` still comes, later, with NOT_NOW unless the dot was already sent. */
     void (*stop)(void *owner, struct delivery_job *job);
     void *owner;
 };

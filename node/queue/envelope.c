@@ -48,6 +48,7 @@ static void rcpt_to_pb(const struct envelope_rcpt *r, struct arena *a, Gemel__V1
     pb->last_try_wall_ms = r->last_try_wall_ms;
     pb->next_try_wall_ms = r->next_try_wall_ms;
     pb->status = text(a, r->status, ENVELOPE_TEXT_MAX);
+    pb->next_hop = text(a, r->next_hop, ENVELOPE_ADDRESS_MAX);
 }
 
 static void scalars_to_pb(const struct envelope *e, Gemel__V1__Envelope *pb)
@@ -66,6 +67,8 @@ static void scalars_to_pb(const struct envelope *e, Gemel__V1__Envelope *pb)
     pb->delay_dsn_sent = e->delay_dsn_sent;
     pb->is_dsn = e->is_dsn;
     pb->hops = e->hops;
+    pb->hold = e->hold;
+    pb->held_wall_ms = e->held_wall_ms;
 }
 
 /* Without the remote's words any envelope within bounds fits; whoever retries learns them again. */
@@ -95,6 +98,7 @@ enum err envelope_to_pb(const struct envelope *e, struct arena *a, Gemel__V1__En
     pb->origin_node = text(a, e->origin_node, ENVELOPE_TEXT_MAX);
     pb->why_waiting = text(a, e->why_waiting, ENVELOPE_REPLY_MAX);
     pb->given_to = text(a, e->given_to, ENVELOPE_TEXT_MAX);
+    pb->held_why = text(a, e->held_why, ENVELOPE_REPLY_MAX);
     pb->n_recipients = e->n_rcpts;
     pb->recipients = arena_alloc(a, (e->n_rcpts + 1) * sizeof *pb->recipients);
     Gemel__V1__Recipient *all = arena_alloc(a, (e->n_rcpts + 1) * sizeof *all);
@@ -141,7 +145,8 @@ static bool rcpt_from_pb(const Gemel__V1__Recipient *pb, struct arena *a, struct
            take(a, pb->orcpt, ENVELOPE_ORCPT_MAX, &r->orcpt) &&
            take(a, pb->last_reply, ENVELOPE_REPLY_MAX, &r->last_reply) &&
            take(a, pb->last_mta, ENVELOPE_TEXT_MAX, &r->last_mta) &&
-           take(a, pb->status, ENVELOPE_TEXT_MAX, &r->status);
+           take(a, pb->status, ENVELOPE_TEXT_MAX, &r->status) &&
+           take(a, pb->next_hop, ENVELOPE_ADDRESS_MAX, &r->next_hop);
 }
 
 static void scalars_from_pb(const Gemel__V1__Envelope *pb, struct envelope *e)
@@ -159,6 +164,8 @@ static void scalars_from_pb(const Gemel__V1__Envelope *pb, struct envelope *e)
     e->delay_dsn_sent = pb->delay_dsn_sent;
     e->is_dsn = pb->is_dsn;
     e->hops = pb->hops;
+    e->hold = (uint8_t)pb->hold;
+    e->held_wall_ms = pb->held_wall_ms;
 }
 
 static bool texts_from_pb(const Gemel__V1__Envelope *pb, struct arena *a, struct envelope *e)
@@ -170,7 +177,8 @@ static bool texts_from_pb(const Gemel__V1__Envelope *pb, struct arena *a, struct
            take(a, pb->auth_user, ENVELOPE_TEXT_MAX, &e->auth_user) &&
            take(a, pb->origin_node, ENVELOPE_TEXT_MAX, &e->origin_node) &&
            take(a, pb->why_waiting, ENVELOPE_REPLY_MAX, &e->why_waiting) &&
-           take(a, pb->given_to, ENVELOPE_TEXT_MAX, &e->given_to);
+           take(a, pb->given_to, ENVELOPE_TEXT_MAX, &e->given_to) &&
+           take(a, pb->held_why, ENVELOPE_REPLY_MAX, &e->held_why);
 }
 
 enum err envelope_from_pb(const Gemel__V1__Envelope *pb, struct arena *a, struct envelope *out)
@@ -178,7 +186,7 @@ enum err envelope_from_pb(const Gemel__V1__Envelope *pb, struct arena *a, struct
     struct envelope e = { 0 };
     if (pb->version > ENVELOPE_VERSION) return ERR_REFUSED;
     /* Version 1 is the first; when 2 comes, what 1 lacks gets its default here. */
-    if (pb->version == 0 || pb->flow >= FLOW_COUNT || pb->ret > RET_HDRS ||
+    if (pb->version == 0 || pb->flow >= FLOW_COUNT || pb->ret > RET_HDRS || pb->hold >= HOLD_KINDS ||
         pb->n_recipients > ENVELOPE_RCPTS_MAX)
         return ERR_MALFORMED;
     if (queue_id_parse(slice_of(pb->id), &e.id) || !texts_from_pb(pb, a, &e)) return ERR_MALFORMED;
@@ -207,14 +215,16 @@ enum err envelope_unpack(struct slice record, struct arena *a, struct envelope *
 void envelope_copy(const struct envelope *e, struct arena *a, struct envelope *out)
 {
     *out = *e;
-    struct slice *texts[] = { &out->sender,    &out->envid,       &out->client_addr, &out->client_helo,
-                              &out->auth_user, &out->origin_node, &out->why_waiting, &out->given_to };
+    struct slice *texts[] = { &out->sender,      &out->envid,     &out->client_addr,
+                              &out->client_helo, &out->auth_user, &out->origin_node,
+                              &out->why_waiting, &out->given_to,  &out->held_why };
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) *texts[i] = arena_dup(a, *texts[i]);
     out->rcpts = arena_alloc(a, (e->n_rcpts + 1) * sizeof *out->rcpts);
     for (size_t i = 0; i < e->n_rcpts; i++) {
         struct envelope_rcpt *r = &out->rcpts[i];
         *r = e->rcpts[i];
-        struct slice *parts[] = { &r->address, &r->orcpt, &r->last_reply, &r->last_mta, &r->status };
+        struct slice *parts[] = { &r->address,  &r->orcpt,  &r->last_reply,
+                                  &r->last_mta, &r->status, &r->next_hop };
         for (size_t k = 0; k < ARRAY_LEN(parts); k++) *parts[k] = arena_dup(a, *parts[k]);
     }
 }
@@ -254,11 +264,19 @@ const char *flow_name(enum flow f)
 
 const char *rcpt_state_name(enum rcpt_state s)
 {
-    static const char *const names[] = { [RCPT_WAITING] = "waiting",
-                                         [RCPT_SENT] = "sent",
-                                         [RCPT_RELAYED] = "relayed",
-                                         [RCPT_FAILED] = "failed",
-                                         [RCPT_EXPIRED] = "expired" };
+    static const char *const names[] = {
+        [RCPT_WAITING] = "waiting", [RCPT_SENT] = "sent",       [RCPT_RELAYED] = "relayed",
+        [RCPT_FAILED] = "failed",   [RCPT_EXPIRED] = "expired", [RCPT_REMOVED] = "removed"
+    };
     ASSERT(s < RCPT_STATES);
     return names[s];
+}
+
+const char *hold_name(enum envelope_hold h)
+{
+    static const char *const names[] = {
+        [HOLD_NONE] = "", [HOLD_OPERATOR] = "held", [HOLD_POISON] = "set aside"
+    };
+    ASSERT(h < HOLD_KINDS);
+    return names[h];
 }

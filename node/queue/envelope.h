@@ -30,7 +30,16 @@ enum rcpt_state {
     RCPT_RELAYED, /* the next hop took it but knows no DSN: a relayed DSN is owed to who asked for SUCCESS */
     RCPT_FAILED,  /* never: refused for good. Any DSN owed was written in the same transaction */
     RCPT_EXPIRED, /* waited too long */
+    RCPT_REMOVED, /* an operator took it out of the queue; nobody is told */
     RCPT_STATES
+};
+
+/* A held message stays on this node until it is released: not sent, not handed over, and its age does not count. */
+enum envelope_hold {
+    HOLD_NONE,
+    HOLD_OPERATOR, /* gemelctl queue hold */
+    HOLD_POISON,   /* set aside: it was in hand at crashes (QR-13) */
+    HOLD_KINDS
 };
 
 enum {
@@ -52,6 +61,7 @@ struct envelope_rcpt {
     struct slice last_reply; /* "550 5.1.1 no such user", or our own reason */
     struct slice last_mta;   /* host that said it; empty: we did */
     struct slice status;     /* "5.1.1" (RFC 3463) of last_reply; empty: unknown */
+    struct slice next_hop;   /* redirected: goes here ("[10.0.0.26]:25"); empty: where its domain goes */
 };
 
 struct envelope {
@@ -80,6 +90,9 @@ struct envelope {
     struct slice
         given_to; /* node that may hold it already (commit sent, no answer): nobody sends it before that is
                             * known */
+    uint8_t hold;          /* enum envelope_hold */
+    uint64_t held_wall_ms; /* since when */
+    struct slice held_why; /* by whom and why */
 };
 
 /* Replies are cut to their bound; when the whole is still too long, replies of waiting recipients are left out: within
@@ -100,5 +113,6 @@ void envelope_transfer_id(const struct envelope *e, char out[static TRANSFER_ID_
 
 const char *flow_name(enum flow f);             /* "in", "out" */
 const char *rcpt_state_name(enum rcpt_state s); /* "waiting", … */
+const char *hold_name(enum envelope_hold h);    /* "", "held", "set aside" */
 
 #endif

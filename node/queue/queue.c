@@ -21,6 +21,10 @@ struct live {
     size_t n_news; /* how many */
     bool delayed;  /* the delay is not reported yet */
     bool give;     /* to be handed over as soon as all is written */
+    bool changed;  /* by an operator: to be written, nothing to be told */
+    /* What an operator ordered while it was with the deliverer. */
+    enum { AFTER_NOTHING, AFTER_RESCHEDULE, AFTER_REMOVE, AFTER_BOUNCE } after;
+    struct slice after_why;
 };
 
 struct job { /* one leg on its way; the arena holds what the deliverer may read from another thread */
@@ -58,7 +62,7 @@ static struct live *find_live(const struct queue *q, const struct queue_id *id)
 static void follow_clock(const struct queue *q, struct envelope *e)
 {
     struct schedule_life life;
-    if (!schedule_life(q->schedule, &e->id, &life) || life.doubted) return;
+    if (!schedule_life(q->schedule, &e->id, &life) || life.doubted || e->hold) return;
     uint64_t now = timers_now_ms(q->env->timers);
     uint64_t expiry = timers_wall_ms(q->env->timers) + (life.expiry_ms > now ? life.expiry_ms - now : 0);
     uint64_t off = expiry > e->expiry_wall_ms ? expiry - e->expiry_wall_ms : e->expiry_wall_ms - expiry;
@@ -98,12 +102,12 @@ static void maybe_drop(struct live *l)
 /* ---- destinations ---- */
 
 /* The destination of a recipient, lower case, into `out`. */
-static struct slice dest_of(const struct queue *q, enum flow flow, struct slice address, char *out,
+static struct slice dest_of(const struct queue *q, enum flow flow, const struct envelope_rcpt *r, char *out,
                             size_t cap)
 {
-    struct slice domain = envelope_domain(address);
-    const char *hop = flow == FLOW_IN ? q->conf.next_hop(q->conf.owner, domain) : NULL;
-    struct slice dest = hop ? slice_of(hop) : domain;
+    struct slice domain = envelope_domain(r->address);
+    const char *hop = flow == FLOW_IN && !r->next_hop.n ? q->conf.next_hop(q->conf.owner, domain) : NULL;
+    struct slice dest = r->next_hop.n ? r->next_hop : hop ? slice_of(hop) : domain;
     size_t n = MIN(dest.n, cap - 1);
     for (size_t i = 0; i < n; i++) out[i] = ascii_lower(dest.p[i]);
     out[n] = '\0';
@@ -134,7 +138,7 @@ static size_t legs_of(const struct queue *q, const struct envelope *e, struct ar
     size_t n = 0;
     for (size_t i = 0; i < e->n_rcpts; i++) {
         if (e->rcpts[i].state != RCPT_WAITING) continue;
-        struct slice dest = dest_of(q, e->flow, e->rcpts[i].address, text, sizeof text);
+        struct slice dest = dest_of(q, e->flow, &e->rcpts[i], text, sizeof text);
         uint64_t due = to_boot(q, e->rcpts[i].next_try_wall_ms, longest);
         struct schedule_leg *leg = find_leg(legs, n, dest);
         if (leg)
@@ -170,6 +174,7 @@ static void add(struct queue *q, const struct envelope *e, bool doubted)
     };
     set_ages(q, e, doubted, &m);
     m.pinned = e->given_to.n > 0 && q->ports.giver.give; /* alone, nobody else can have it */
+    m.held = e->hold != HOLD_NONE;
     if (m.n_legs) {
         schedule_add(q->schedule, &m);
         if (m.pinned) q->ports.giver.doubt(q->ports.giver.owner, &e->id, e->given_to);
@@ -274,9 +279,10 @@ static void write_down(struct live *l)
 {
     const struct queue_reporter *r = &l->queue->ports.reporter;
     uint32_t rcpts[ENVELOPE_RCPTS_MAX];
-    if (l->writing || (l->n_news == 0 && !l->delayed)) return;
-    enum queue_event what = l->n_news ? QUEUE_RESULTS : QUEUE_DELAYED;
-    size_t n = l->n_news ? take_news(l, rcpts) : waiting_rcpts(&l->e, rcpts);
+    if (l->writing || (l->n_news == 0 && !l->delayed && !l->changed)) return;
+    enum queue_event what = l->n_news || !l->delayed ? QUEUE_RESULTS : QUEUE_DELAYED;
+    size_t n = what == QUEUE_RESULTS ? take_news(l, rcpts) : waiting_rcpts(&l->e, rcpts);
+    l->changed = false;
     l->delayed = l->delayed && what == QUEUE_RESULTS && !l->removed;
     l->writing = true;
     r->report(r->owner, what, &l->e, rcpts, n, l->removed, written, l);
@@ -307,6 +313,157 @@ static void job_free(struct job *j)
     free(j);
 }
 
+/* ---- what an operator orders ---- */
+
+static void take_out(struct live *l, bool tell, struct slice why)
+{
+    uint32_t rcpts[ENVELOPE_RCPTS_MAX];
+    size_t n = waiting_rcpts(&l->e, rcpts);
+    for (size_t i = 0; i < n; i++) {
+        struct envelope_rcpt *r = &l->e.rcpts[rcpts[i]];
+        r->state = tell ? RCPT_FAILED : RCPT_REMOVED;
+        r->last_reply = why;
+        r->last_mta = (struct slice){ "", 0 };
+        r->status = SLICE("5.7.1");
+    }
+    note(l, rcpts, n);
+}
+
+static void reschedule(struct live *l)
+{
+    struct queue *q = l->queue;
+    schedule_remove(q->schedule, &l->e.id);
+    add(q, &l->e, age_is_doubtful(&q->conf.schedule.retry, &l->e, timers_wall_ms(q->env->timers)));
+}
+
+static void do_after(struct live *l)
+{
+    if (!l->removed && l->after == AFTER_RESCHEDULE) reschedule(l);
+    if (!l->removed && l->after > AFTER_RESCHEDULE) take_out(l, l->after == AFTER_BOUNCE, l->after_why);
+    l->after = AFTER_NOTHING;
+}
+
+static void call_back_jobs(struct queue *q, const struct queue_id *id)
+{
+    const struct deliverer *d = &q->ports.deliverer;
+    LIST_EACH_SAFE(&q->jobs, it, next)
+    {
+        struct job *j = CONTAINER_OF(it, struct job, list);
+        if (queue_id_eq(&j->job.id, id)) d->stop(d->owner, &j->job);
+    }
+}
+
+/* At once, or when the deliverer has given back what it holds: until then nothing new of it starts. */
+static enum queue_applied when_back(struct live *l, int after)
+{
+    if (l->after < AFTER_REMOVE) l->after = after;
+    if (l->jobs) {
+        schedule_hold(l->queue->schedule, &l->e.id);
+        call_back_jobs(l->queue, &l->e.id);
+        return QUEUE_APPLIED_LATER;
+    }
+    do_after(l);
+    return QUEUE_APPLIED;
+}
+
+static enum queue_applied hold(struct live *l, const struct queue_order *o)
+{
+    struct queue *q = l->queue;
+    if (l->e.hold) return QUEUE_NOT_SO;
+    l->e.hold = HOLD_OPERATOR;
+    l->e.held_wall_ms = timers_wall_ms(q->env->timers);
+    l->e.held_why = slice_of(arena_printf(&l->arena, "%.*s%s%.*s", SLICE_ARG(o->by), o->reason.n ? ": " : "",
+                                          SLICE_ARG(o->reason)));
+    l->changed = true;
+    schedule_hold(q->schedule, &l->e.id);
+    call_back_jobs(q, &l->e.id);
+    return l->jobs ? QUEUE_APPLIED_LATER : QUEUE_APPLIED;
+}
+
+static enum queue_applied release(struct live *l, const struct queue_order *o)
+{
+    uint64_t now = timers_wall_ms(l->queue->env->timers);
+    if (!l->e.hold) return QUEUE_NOT_SO;
+    l->e.expiry_wall_ms += now - MIN(l->e.held_wall_ms, now);
+    l->e.hold = HOLD_NONE;
+    l->e.held_wall_ms = 0;
+    l->e.held_why = (struct slice){ "", 0 };
+    for (size_t i = 0; i < l->e.n_rcpts; i++) l->e.rcpts[i].next_try_wall_ms = 0;
+    l->e.next_try_wall_ms = 0;
+    l->changed = true;
+    return when_back(l, AFTER_RESCHEDULE);
+}
+
+static enum queue_applied redirect(struct live *l, const struct queue_order *o)
+{
+    struct slice to = arena_dup(&l->arena, o->to);
+    bool any = false;
+    for (size_t i = 0; i < l->e.n_rcpts; i++) {
+        struct envelope_rcpt *r = &l->e.rcpts[i];
+        if (r->state != RCPT_WAITING || slice_eq(r->next_hop, to)) continue;
+        if (o->filter.domain.n && !slice_ieq(o->filter.domain, envelope_domain(r->address))) continue;
+        r->next_hop = to;
+        r->next_try_wall_ms = 0;
+        any = true;
+    }
+    if (!any) return QUEUE_NOT_SO;
+    l->e.next_try_wall_ms = 0;
+    l->changed = true;
+    return when_back(l, AFTER_RESCHEDULE);
+}
+
+static enum queue_applied take_away(struct live *l, const struct queue_order *o)
+{
+    l->after_why = slice_of(arena_printf(&l->arena, "removed from the queue by its administrator%s%.*s",
+                                         o->reason.n ? ": " : "", SLICE_ARG(o->reason)));
+    return when_back(l, o->kind == QUEUE_BOUNCE ? AFTER_BOUNCE : AFTER_REMOVE);
+}
+
+static enum queue_applied try_now(struct live *l, const struct queue_order *o)
+{
+    struct queue *q = l->queue;
+    if (l->e.hold) return QUEUE_NOT_SO;
+    schedule_flush(q->schedule, &l->e.id, (struct slice){ "", 0 }, timers_now_ms(q->env->timers));
+    return QUEUE_APPLIED;
+}
+
+static enum queue_applied apply_known(struct queue *q, const struct queue_id *id, const struct queue_order *o)
+{
+    typedef enum queue_applied apply_fn(struct live * l, const struct queue_order *o);
+    static apply_fn *const apply[QUEUE_ORDERS] = {
+        [QUEUE_RETRY] = try_now,    [QUEUE_HOLD] = hold,        [QUEUE_RELEASE] = release,
+        [QUEUE_REMOVE] = take_away, [QUEUE_BOUNCE] = take_away, [QUEUE_REDIRECT] = redirect
+    };
+    enum err err = ERR_OK;
+    struct live *l = load(q, id, &err);
+    if (!l || l->removed) return QUEUE_GONE;
+    enum queue_applied did = apply[o->kind](l, o);
+    if (did <= QUEUE_APPLIED_LATER && o->kind != QUEUE_RETRY)
+        log_info(q->env->log, "queue.ordered", kv_slice("id", queue_id_slice(id)),
+                 kv_cstr("what", queue_order_name(o->kind)), kv_slice("sender", l->e.sender),
+                 kv_slice("to", o->to), kv_slice("by", o->by), kv_slice("reason", o->reason));
+    write_down(l);
+    maybe_drop(l);
+    return did;
+}
+
+enum queue_applied queue_apply(struct queue *q, const struct queue_id *id, const struct queue_order *o)
+{
+    switch (schedule_status(q->schedule, id)) {
+    case SCHEDULE_UNKNOWN: return QUEUE_GONE;
+    case SCHEDULE_IN_DOUBT:
+    case SCHEDULE_GIVING: return QUEUE_ELSEWHERE;
+    default: return apply_known(q, id, o);
+    }
+}
+
+void queue_run(struct queue *q)
+{
+    run(q);
+}
+
+/* ---- results ---- */
+
 static void delivered(void *owner, struct delivery_job *dj, const struct delivery_result *results)
 {
     struct queue *q = owner;
@@ -318,10 +475,9 @@ static void delivered(void *owner, struct delivery_job *dj, const struct deliver
     retry_apply(&q->conf.schedule.retry, dj, results, timers_wall_ms(q->env->timers), &l->e, &l->arena,
                 &effect);
     schedule_finished(q->schedule, &dj->id, dj->destination, &effect, timers_now_ms(q->env->timers));
-    if (effect.tried && !l->removed)
-        note(l, dj->rcpts, dj->n_rcpts);
-    else
-        maybe_drop(l);
+    if (effect.tried && !l->removed) note(l, dj->rcpts, dj->n_rcpts);
+    if (!l->jobs) do_after(l);
+    maybe_drop(l);
     job_free(j);
     run(q);
 }
@@ -353,7 +509,7 @@ static void start_leg(struct queue *q, const struct schedule_action *x)
                                     .rcpts = rcpts };
     for (uint32_t i = 0; i < l->e.n_rcpts; i++)
         if (l->e.rcpts[i].state == RCPT_WAITING &&
-            slice_eq(dest_of(q, l->e.flow, l->e.rcpts[i].address, text, sizeof text), x->dest))
+            slice_eq(dest_of(q, l->e.flow, &l->e.rcpts[i], text, sizeof text), x->dest))
             rcpts[j->job.n_rcpts++] = i;
     l->jobs++;
     if (j->job.n_rcpts) {
@@ -563,6 +719,11 @@ struct spool *queue_spool(const struct queue *q)
 struct schedule *queue_schedule(const struct queue *q)
 {
     return q->schedule;
+}
+
+const struct env *queue_env(const struct queue *q)
+{
+    return q->env;
 }
 
 uint64_t queue_now_ms(const struct queue *q)

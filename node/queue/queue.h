@@ -75,13 +75,52 @@ void queue_superseded(struct queue *q, const struct queue_id *id);
 
 struct queue_filter { /* empty fields match everything */
     struct slice flow, domain, sender, recipient;
-    size_t limit;
+    struct slice why;      /* part of the last reason, of any reply, or of why it is held; ASCII case is ignored */
+    uint64_t older_ms;     /* arrived at least so long ago */
+    bool held;             /* only what is held or set aside */
+    struct slice redirect; /* recipients redirected to this next hop */
 };
+
+/* The spool is walked a slice at a time, so that a million messages do not stop the loop. What changes its time meanwhile
+ * may be seen twice or not at all. `done` runs once, from the loop, never before the call returns; the answer is the
+ * callee's reference. After a cancel (safe on NULL; *t = NULL) `done` never runs; what was ordered so far stays done.
+ * Tasks end before the queue does. */
 struct json_t;
-/* {"messages":[…],"total":n}; NULL never. The caller's reference. */
-struct json_t *queue_list(struct queue *q, const struct queue_filter *f);
+struct queue_task;
+typedef void queue_answer_fn(void *owner, struct json_t *answer);
+void queue_task_cancel(struct queue_task **t);
+
+/* {"messages":[…],"total":n}. limit 0: 100. */
+struct queue_task *queue_list(struct queue *q, const struct queue_filter *f, size_t limit, queue_answer_fn *done,
+                              void *owner);
+
+/* QR-14. RELEASE ends a hold; the time it lasted does not count for expiry. REMOVE tells nobody, BOUNCE tells the sender.
+ * What a next hop has in hand is stopped where that is still possible; its answer is honoured. */
+enum queue_order_kind {
+    QUEUE_RETRY,
+    QUEUE_HOLD,
+    QUEUE_RELEASE,
+    QUEUE_REMOVE,
+    QUEUE_BOUNCE,
+    QUEUE_REDIRECT,
+    QUEUE_ORDERS
+};
+struct queue_order { /* copied */
+    enum queue_order_kind kind;
+    const struct queue_id *ids;
+    size_t n_ids;               /* 0: all that fits the filter */
+    struct queue_filter filter; /* REDIRECT: with a domain, only its recipients */
+    struct slice by, reason;    /* for the log, for people */
+    struct slice to;            /* REDIRECT: a next hop; empty: where the domain goes again */
+};
+/* {"matched":n,"done":n,"in_delivery":n,"skipped":n,"why":[{"id","why"}…]}, when all of it is on disk. */
+struct queue_task *queue_order(struct queue *q, const struct queue_order *o, queue_answer_fn *done, void *owner);
+/* "[10.0.0.26]:25", "mail.inside.example:25": a host or an address, and a port. */
+bool queue_is_next_hop(struct slice s);
+const char *queue_order_name(enum queue_order_kind k); /* "retry", "hold", … */
 struct json_t *queue_show(struct queue *q, const struct queue_id *id); /* NULL: there is no such message */
-struct json_t *queue_destinations(struct queue *q);
+/* {"destinations":[…],"total":n}, the longest first. limit 0: all. */
+struct json_t *queue_destinations(struct queue *q, size_t limit);
 size_t queue_flush(struct queue *q, const struct queue_id *id, struct slice domain);
 void queue_counts(const struct queue *q, struct schedule_counts *out);
 

@@ -1,10 +1,11 @@
 /* What gemelctl queue shows, as JSON. Reads the spool, not the scheduler's memory: the truth is on disk. */
 #include <jansson.h>
+#include <stdlib.h>
 
 #include "node/queue/queue.h"
 #include "node/queue/queue_inside.h"
 
-enum { LIST_DEFAULT = 100, LIST_MAX = 10000, HEADERS_MAX = 16384 };
+enum { HEADERS_MAX = 16384 };
 
 static json_t *text(struct slice s)
 {
@@ -25,77 +26,38 @@ static json_t *text(struct slice s)
 
 static json_t *rcpt_json(const struct envelope_rcpt *r)
 {
-    return json_pack("{s:o, s:s, s:I, s:I, s:I, s:o, s:o}", "address", text(r->address), "state",
+    return json_pack("{s:o, s:s, s:I, s:I, s:I, s:o, s:o, s:o}", "address", text(r->address), "state",
                      rcpt_state_name(r->state), "attempts", (json_int_t)r->attempts, "last_try",
                      (json_int_t)r->last_try_wall_ms, "next_try", (json_int_t)r->next_try_wall_ms,
-                     "last_reply", text(r->last_reply), "last_mta", text(r->last_mta));
+                     "last_reply", text(r->last_reply), "last_mta", text(r->last_mta), "next_hop",
+                     text(r->next_hop));
 }
 
-static json_t *message_json(const struct envelope *e)
+/* QR-03. */
+static const char *status_of(const struct queue *q, const struct envelope *e)
+{
+    static const char *const names[] = {
+        [SCHEDULE_UNKNOWN] = "waiting", [SCHEDULE_IN_DOUBT] = "in doubt", [SCHEDULE_GIVING] = "handing over",
+        [SCHEDULE_ACTIVE] = "active",   [SCHEDULE_HELD] = "held",         [SCHEDULE_WAITING] = "waiting"
+    };
+    return e->hold ? hold_name((enum envelope_hold)e->hold)
+                   : names[schedule_status(queue_schedule(q), &e->id)];
+}
+
+json_t *queue_message_json(const struct queue *q, const struct envelope *e)
 {
     json_t *rcpts = json_array();
     for (size_t i = 0; i < e->n_rcpts; i++) json_array_append_new(rcpts, rcpt_json(&e->rcpts[i]));
-    return json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:b}", "id", e->id.s,
-                     "flow", flow_name(e->flow), "sender", text(e->sender), "size", (json_int_t)e->size_bytes,
-                     "arrival", (json_int_t)e->arrival_wall_ms, "expiry", (json_int_t)e->expiry_wall_ms,
-                     "next_try", (json_int_t)e->next_try_wall_ms, "attempts", (json_int_t)e->attempts,
-                     "recipients", rcpts, "why", text(e->why_waiting), "client", text(e->client_addr), "user",
-                     text(e->auth_user), "given_to", text(e->given_to), "dsn", e->is_dsn);
-}
-
-static bool wanted(const struct queue_filter *f, const struct envelope *e)
-{
-    bool rcpt = !f->recipient.n && !f->domain.n;
-    if (f->flow.n && !slice_eq(f->flow, slice_of(flow_name(e->flow)))) return false;
-    if (f->sender.n && !slice_ieq(f->sender, e->sender)) return false;
-    for (size_t i = 0; !rcpt && i < e->n_rcpts; i++)
-        rcpt = (!f->recipient.n || slice_ieq(f->recipient, e->rcpts[i].address)) &&
-               (!f->domain.n || slice_ieq(f->domain, envelope_domain(e->rcpts[i].address)));
-    return rcpt;
-}
-
-struct listing {
-    struct spool *spool;
-    const struct queue_filter *filter;
-    json_t *messages;
-    size_t limit, total;
-};
-
-/* What the index knows is not asked of the envelope: a long queue is counted, and only what is shown is read. */
-enum seen { SEEN_NO, SEEN_YES, SEEN_PERHAPS };
-
-static enum seen seen_in_index(const struct queue_filter *f, const struct spool_item *it)
-{
-    if (f->flow.n && !slice_eq(f->flow, slice_of(flow_name(it->flow)))) return SEEN_NO;
-    if (f->domain.n && it->domain.n && !slice_ieq(f->domain, it->domain)) return SEEN_NO;
-    return f->sender.n || f->recipient.n || (f->domain.n && !it->domain.n) ? SEEN_PERHAPS : SEEN_YES;
-}
-
-static bool list_one(void *owner, const struct spool_item *it)
-{
-    struct listing *l = owner;
-    struct arena a = { 0 };
-    struct envelope e;
-    enum seen seen = seen_in_index(l->filter, it);
-    if (seen == SEEN_NO) return true;
-    if (seen == SEEN_YES && l->total >= l->limit) {
-        l->total++;
-        return true;
-    }
-    if (!spool_envelope(l->spool, &it->id, &a, &e) && wanted(l->filter, &e) && l->total++ < l->limit)
-        json_array_append_new(l->messages, message_json(&e));
-    arena_deinit(&a);
-    return true;
-}
-
-json_t *queue_list(struct queue *q, const struct queue_filter *f)
-{
-    struct listing l = { queue_spool(q), f, json_array(),
-                         f->limit ? MIN(f->limit, (size_t)LIST_MAX) : LIST_DEFAULT, 0 };
-    enum err err = spool_each(l.spool, 0, list_one, &l);
-    json_t *out = json_pack("{s:o, s:I}", "messages", l.messages, "total", (json_int_t)l.total);
-    if (err) json_object_set_new(out, "error", json_string(err_text(err)));
-    return out;
+    return json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, "
+                     "s:o, s:o, s:b}",
+                     "id", e->id.s, "status", status_of(q, e), "held_why", text(e->held_why), "origin",
+                     text(e->origin_node), "held_since", (json_int_t)e->held_wall_ms, "chunks",
+                     (json_int_t)e->chunks, "flow", flow_name(e->flow), "sender", text(e->sender), "size",
+                     (json_int_t)e->size_bytes, "arrival", (json_int_t)e->arrival_wall_ms, "expiry",
+                     (json_int_t)e->expiry_wall_ms, "next_try", (json_int_t)e->next_try_wall_ms, "attempts",
+                     (json_int_t)e->attempts, "recipients", rcpts, "helo", text(e->client_helo), "why",
+                     text(e->why_waiting), "client", text(e->client_addr), "user", text(e->auth_user),
+                     "given_to", text(e->given_to), "dsn", e->is_dsn);
 }
 
 json_t *queue_show(struct queue *q, const struct queue_id *id)
@@ -106,7 +68,7 @@ json_t *queue_show(struct queue *q, const struct queue_id *id)
     json_t *out = NULL;
     buf_init(&body, SPOOL_CHUNK_BYTES);
     if (!spool_envelope(queue_spool(q), id, &a, &e)) {
-        out = message_json(&e);
+        out = queue_message_json(q, &e);
         if (e.chunks && !spool_chunk(queue_spool(q), id, 0, &body)) {
             struct slice s = buf_slice(&body);
             size_t end = slice_find_slice(s, SLICE("\r\n\r\n"));
@@ -133,9 +95,33 @@ static void dest_json(void *owner, const struct schedule_dest_view *v)
                                              (json_int_t)v->failures, "next_in_ms", (json_int_t)wait));
 }
 
-json_t *queue_destinations(struct queue *q)
+static int by_waiting(const void *pa, const void *pb)
+{
+    json_t *const *a = pa, *const *b = pb;
+    json_int_t na = json_integer_value(json_object_get(*a, "waiting")),
+               nb = json_integer_value(json_object_get(*b, "waiting"));
+    if (na != nb) return na > nb ? -1 : 1;
+    return strcmp(json_string_value(json_object_get(*a, "destination")),
+                  json_string_value(json_object_get(*b, "destination")));
+}
+
+/* The longest first. */
+static json_t *top(json_t *all, size_t limit)
+{
+    size_t n = json_array_size(all);
+    json_t *out = json_array(), **p = xzalloc((n + 1) * sizeof *p);
+    for (size_t i = 0; i < n; i++) p[i] = json_array_get(all, i);
+    qsort(p, n, sizeof *p, by_waiting);
+    for (size_t i = 0; i < n && (!limit || i < limit); i++) json_array_append(out, p[i]);
+    free(p);
+    json_decref(all);
+    return out;
+}
+
+json_t *queue_destinations(struct queue *q, size_t limit)
 {
     struct dest_listing l = { json_array(), queue_now_ms(q) };
     schedule_each_dest(queue_schedule(q), l.now_ms, dest_json, &l);
-    return json_pack("{s:o}", "destinations", l.list);
+    size_t total = json_array_size(l.list);
+    return json_pack("{s:o, s:I}", "destinations", top(l.list, limit), "total", (json_int_t)total);
 }

@@ -29,7 +29,7 @@ struct leg {
 struct message {
     struct queue_id id;
     uint8_t flow;
-    bool pinned, giving, no_give, expired, told_delay, greylisted, doubted;
+    bool pinned, held, giving, no_give, expired, told_delay, greylisted, doubted;
     uint16_t n_legs, active;
     struct message *next; /* same bucket */
     struct heap_node deadline;
@@ -56,7 +56,7 @@ struct schedule {
     enum schedule_mode mode;
     struct message **buckets;
     size_t n_messages, n_buckets;
-    size_t flow_messages[FLOW_COUNT], pinned;
+    size_t flow_messages[FLOW_COUNT], pinned, held;
     struct map by_name; /* flow digit and name → struct dest */
     struct heap dests;  /* by the time something changes for them */
     struct heap deadlines;
@@ -231,7 +231,7 @@ static void unpark(struct schedule *s, struct message *m)
 /* Whether it lies in one of the lists that GIVE takes from. */
 static void settle_idle(struct schedule *s, struct message *m)
 {
-    bool idle = m->flow == FLOW_OUT && !m->pinned && !m->giving && !m->no_give && !m->expired &&
+    bool idle = m->flow == FLOW_OUT && !m->pinned && !m->held && !m->giving && !m->no_give && !m->expired &&
                 m->active == 0;
     list_remove(&m->idle);
     if (idle) list_append(m->greylisted ? &s->idle_grey : &s->idle, &m->idle);
@@ -240,7 +240,7 @@ static void settle_idle(struct schedule *s, struct message *m)
 static void settle_deadline(struct schedule *s, struct message *m)
 {
     uint64_t at = m->told_delay ? m->expiry_ms : MIN(m->delayed_ms, m->expiry_ms);
-    if (m->expired || at == UINT64_MAX)
+    if (m->expired || m->held || at == UINT64_MAX)
         heap_remove(&s->deadlines, &m->deadline);
     else
         heap_set(&s->deadlines, &m->deadline, at);
@@ -256,6 +256,7 @@ bool schedule_add(struct schedule *s, const struct schedule_message *in)
     m->id = in->id;
     m->flow = (uint8_t)in->flow;
     m->pinned = in->pinned;
+    m->held = in->held;
     m->n_legs = (uint16_t)in->n_legs;
     m->delayed_ms = in->delayed_ms;
     m->expiry_ms = in->expiry_ms;
@@ -267,13 +268,14 @@ bool schedule_add(struct schedule *s, const struct schedule_message *in)
     s->n_messages++;
     s->flow_messages[in->flow]++;
     s->pinned += in->pinned;
+    s->held += in->held;
     for (size_t i = 0; i < in->n_legs; i++) {
         struct leg *l = &m->legs[i];
         l->index = (uint16_t)i;
         l->dest = dest_get(s, in->flow, in->legs[i].dest);
         l->dest->legs++;
         l->state = LEG_PARKED;
-        if (!m->pinned) leg_wait(l, in->legs[i].due_ms);
+        if (!m->pinned && !m->held) leg_wait(l, in->legs[i].due_ms);
         dest_settle(s, l->dest, 0);
     }
     settle_idle(s, m);
@@ -313,6 +315,7 @@ void schedule_remove(struct schedule *s, const struct queue_id *id)
     }
     s->giving -= m->giving;
     s->pinned -= m->pinned;
+    s->held -= m->held;
     s->n_messages--;
     s->flow_messages[m->flow]--;
     heap_remove(&s->deadlines, &m->deadline);
@@ -326,8 +329,30 @@ void schedule_unpin(struct schedule *s, const struct queue_id *id)
     if (!m || !m->pinned) return;
     m->pinned = false;
     s->pinned--;
-    if (!m->expired) unpark(s, m);
+    if (!m->expired && !m->held) unpark(s, m);
     settle_idle(s, m);
+}
+
+void schedule_hold(struct schedule *s, const struct queue_id *id)
+{
+    struct message *m = find(s, id);
+    if (!m || m->held) return;
+    m->held = true;
+    s->held++;
+    park(s, m, 0);
+    settle_idle(s, m);
+    settle_deadline(s, m);
+}
+
+enum schedule_status schedule_status(const struct schedule *s, const struct queue_id *id)
+{
+    const struct message *m = find(s, id);
+    return !m          ? SCHEDULE_UNKNOWN
+           : m->pinned ? SCHEDULE_IN_DOUBT
+           : m->giving ? SCHEDULE_GIVING
+           : m->active ? SCHEDULE_ACTIVE
+           : m->held   ? SCHEDULE_HELD
+                       : SCHEDULE_WAITING;
 }
 
 /* ---- what to do ---- */
@@ -466,7 +491,10 @@ void schedule_finished(struct schedule *s, const struct queue_id *id, struct sli
     if (effect->again) {
         l->listed = effect->listed;
         m->greylisted |= effect->greylisted;
-        leg_wait(l, now_ms + (effect->tried ? effect->wait_ms : NOT_NOW_WAIT_MS));
+        if (m->held)
+            l->state = LEG_PARKED;
+        else
+            leg_wait(l, now_ms + (effect->tried ? effect->wait_ms : NOT_NOW_WAIT_MS));
     }
     dest_settle(s, d, now_ms);
     settle_message(s, m);
@@ -486,7 +514,7 @@ void schedule_given(struct schedule *s, const struct queue_id *id, enum err err)
     if (err == ERR_UNKNOWN) {
         m->pinned = true;
         s->pinned++;
-    } else {
+    } else if (!m->held) {
         unpark(s, m);
     }
     settle_message(s, m);
@@ -606,9 +634,11 @@ void schedule_each_dest(const struct schedule *s, uint64_t now_ms,
 
 void schedule_counts(const struct schedule *s, struct schedule_counts *out)
 {
-    *out = (struct schedule_counts){
-        .active = s->active, .giving = s->giving, .pinned = s->pinned, .destinations = s->by_name.n
-    };
+    *out = (struct schedule_counts){ .active = s->active,
+                                     .giving = s->giving,
+                                     .pinned = s->pinned,
+                                     .held = s->held,
+                                     .destinations = s->by_name.n };
     for (int f = 0; f < FLOW_COUNT; f++) out->messages[f] = s->flow_messages[f];
 }
 

@@ -37,7 +37,8 @@ struct schedule_message {
     const struct schedule_leg *legs; /* different destinations */
     size_t n_legs;
     bool doubted; /* its expiry_ms comes from a wall clock that may be wrong; kept for schedule_life */
-    bool pinned;  /* may be on another node already: neither started nor given until schedule_unpin */
+    bool pinned; /* may be on another node already: neither started nor given until schedule_unpin */
+    bool held;   /* neither started nor given, and its age is nobody's business: remove it and add it anew to go on */
 };
 
 enum schedule_mode { SCHEDULE_KEEP, SCHEDULE_SEND, SCHEDULE_GIVE }; /* what to do with FLOW_OUT */
@@ -66,6 +67,18 @@ bool schedule_life(const struct schedule *s, const struct queue_id *id, struct s
 /* Forgets it; a schedule_finished or schedule_given still to come is ignored. */
 void schedule_remove(struct schedule *s, const struct queue_id *id);
 void schedule_unpin(struct schedule *s, const struct queue_id *id);
+/* Held from now on. What is active comes back as ever; what of it would be tried again is not. */
+void schedule_hold(struct schedule *s, const struct queue_id *id);
+
+enum schedule_status { /* QR-03; the first that fits */
+    SCHEDULE_UNKNOWN,
+    SCHEDULE_IN_DOUBT, /* pinned */
+    SCHEDULE_GIVING,
+    SCHEDULE_ACTIVE, /* with the deliverer */
+    SCHEDULE_HELD,
+    SCHEDULE_WAITING,
+};
+enum schedule_status schedule_status(const struct schedule *s, const struct queue_id *id);
 
 /* Entering SEND forgets holds and lifts waits that were about the sending address: it may be another one now. */
 void schedule_out(struct schedule *s, enum schedule_mode mode, uint64_t now_ms);
@@ -97,7 +110,7 @@ void schedule_each_dest(const struct schedule *s, uint64_t now_ms,
 
 struct schedule_counts {
     size_t messages[FLOW_COUNT];
-    size_t active, giving, pinned, destinations;
+    size_t active, giving, pinned, held, destinations;
 };
 void schedule_counts(const struct schedule *s, struct schedule_counts *out);
 

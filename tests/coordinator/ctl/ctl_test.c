@@ -209,6 +209,53 @@ TEST(the_socket_at_hand_serves_for_the_queue_too)
     server_destroy(node);
 }
 
+TEST(orders_name_their_messages_by_id_by_filter_or_all)
+{
+    static const struct {
+        const char *line, *asked;
+    } cases[] = {
+        { "queue hold A B --reason odd",
+          "POST /queue/hold {\"reason\":\"odd\",\"by\":\"anna@edge1\",\"ids\":[\"A\",\"B\"]}\n" },
+        { "queue release --held",
+          "POST /queue/release {\"by\":\"anna@edge1\",\"filter\":{\"held\":true}}\n" },
+        { "queue retry --all", "POST /queue/retry {\"all\":true}\n" },
+        { "queue remove --older 2h --no-dsn",
+          "POST /queue/remove {\"by\":\"anna@edge1\",\"dsn\":false,\"filter\":{\"older_ms\":7200000}}\n" },
+        { "queue remove A", "POST /queue/remove {\"by\":\"anna@edge1\",\"dsn\":true,\"ids\":[\"A\"]}\n" },
+        { "queue redirect --domain x.example --to [10.0.0.26]:25",
+          "POST /queue/redirect "
+          "{\"by\":\"anna@edge1\",\"to\":\"[10.0.0.26]:25\",\"filter\":{\"domain\":\"x.example\"}}\n" },
+        { "queue redirect A --undo",
+          "POST /queue/redirect {\"by\":\"anna@edge1\",\"to\":\"\",\"ids\":[\"A\"]}\n" },
+        { "queue top --limit 3", "GET /queue/destinations?limit=3\n" },
+        { "queue list --why greylisted --held", "GET /queue?why=greylisted&held=1\n" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct server *node = server_create((struct reply[]){ { "", 200, "{}" }, { NULL } });
+        char line[256];
+        snprintf(line, sizeof line, "%s --admin %s", cases[i].line, server_path(node));
+        check(line, NOTHING, CTL_FINE, "", NULL, NULL);
+        assert_string_equal(server_asked(node), cases[i].asked);
+        server_destroy(node);
+    }
+}
+
+TEST(export_writes_the_pieces_one_after_the_other)
+{
+    struct server *node = server_create(
+        (struct reply[]){ { "GET /queue/a", 200, "{\"id\": \"A\", \"chunks\": 2}" },
+                          { "GET /queue/A/chunks/0", 200, "Subject: x\r\n\r\n" },
+                          { "GET /queue/A/chunks/1", 200, "text\r\n" },
+                          { "GET /queue/a", 200, "{\"id\": \"A\", \"chunks\": 1}" },
+                          { "GET /queue/A/chunks/0", 404, "{\"error\": \"it has left\"}" },
+                          { NULL } });
+    char line[256];
+    snprintf(line, sizeof line, "queue export a --admin %s", server_path(node));
+    check(line, NOTHING, CTL_FINE, "", "Subject: x\r\n\r\ntext\r\n", NULL);
+    check(line, NOTHING, CTL_REFUSED, "", NULL, "it has left");
+    server_destroy(node);
+}
+
 TEST(what_is_wrong_with_a_command_line_is_said_before_anything_is_asked)
 {
     static const struct {
@@ -231,6 +278,13 @@ TEST(what_is_wrong_with_a_command_line_is_said_before_anything_is_asked)
         { "queue list --flow up", "in or out" },
         { "queue list --limit 0", "takes a number" },
         { "queue flush 5 --domain x", "not both" },
+        { "queue list --older soon", "no duration" },
+        { "queue hold", "which messages?" },
+        { "queue hold 5 --domain x", "which messages?" },
+        { "queue remove --domain x --all", "which messages?" },
+        { "queue redirect 5", "where to?" },
+        { "queue redirect 5 --to x:25 --undo", "where to?" },
+        { "queue top --limit 0", "takes a number" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         check(cases[i].line, NOTHING, CTL_USAGE, "", NULL, cases[i].err);

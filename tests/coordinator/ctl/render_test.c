@@ -69,6 +69,12 @@ static const struct {
     { "message", render_message, CTL_FINE },
     { "flushed", render_flushed, CTL_FINE },
     { "flushed_none", render_flushed, CTL_FINE },
+    { "message_held", render_message, CTL_FINE },
+    { "ordered", render_held, CTL_FINE },
+    { "ordered_none", render_removed, CTL_FINE },
+    { "ordered_one", render_redirected, CTL_FINE },
+    { "top", render_top, CTL_FINE },
+    { "top_none", render_top, CTL_FINE },
 };
 
 static char *path_of(const char *name, const char *ending)

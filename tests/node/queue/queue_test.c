@@ -1,173 +1,8 @@
 #include "node/queue/queue.h"
 
 #include <jansson.h>
-#include <stdio.h>
-#include <stdlib.h>
 
-#include "node/queue/reporter.h"
-#include "node/queue/spool_mem.h"
-#include "tests/node/queue/sim_clock.h"
-#include "tests/test.h"
-
-/* A queue over a simulated disk, a deliverer that does what the test says, and a giver that only writes down. */
-
-enum { JOBS_MAX = 32 };
-
-struct world {
-    struct sim_clock clock;
-    struct spool_mem *disk;
-    struct queue_ids ids;
-    struct reporter_conf reporter_conf;
-    struct reporter *reporter;
-    struct queue *queue;
-    struct delivery_job *jobs[JOBS_MAX];
-    size_t n_jobs, started, called_back;
-    delivery_done_fn *done;
-    void *done_owner;
-    struct queue_id given[JOBS_MAX];
-    size_t n_given, doubts;
-    queue_given_fn *given_done;
-    void *given_owner;
-    char given_to[16];
-    uint8_t given_state[JOBS_MAX]; /* what the disk said of the first recipient at that moment */
-};
-
-static void start(void *owner, struct delivery_job *job, delivery_done_fn *done, void *queue)
-{
-    struct world *w = owner;
-    ASSERT(w->n_jobs < JOBS_MAX);
-    w->jobs[w->n_jobs++] = job;
-    w->started++;
-    w->done = done;
-    w->done_owner = queue;
-}
-
-static void call_back(void *owner, struct delivery_job *job)
-{
-    struct world *w = owner;
-    w->called_back++;
-}
-
-static void give(void *owner, const struct queue_id *id, const char *node, queue_given_fn *done, void *queue)
-{
-    struct world *w = owner;
-    struct arena a = { 0 };
-    struct envelope e;
-    assert_int_equal(spool_envelope(spool_mem_spool(w->disk), id, &a, &e), ERR_OK);
-    w->given_state[w->n_given] = e.rcpts[0].state;
-    w->given[w->n_given++] = *id;
-    w->given_done = done;
-    w->given_owner = queue;
-    snprintf(w->given_to, sizeof w->given_to, "%s", node);
-    arena_deinit(&a);
-}
-
-static void doubt(void *owner, const struct queue_id *id, struct slice node)
-{
-    ((struct world *)owner)->doubts++;
-}
-
-static const char *next_hop(void *owner, struct slice domain)
-{
-    return slice_ieq(domain, SLICE("example.com")) ? "[10.0.0.25]:25" : NULL;
-}
-
-static bool is_ours(void *owner, struct slice domain)
-{
-    return next_hop(owner, domain) != NULL;
-}
-
-static void queue_up(struct world *w)
-{
-    struct queue_conf qc = { .schedule = { .active_max = 10, .active_per_dest = 10, .give_max = 4 },
-                             .next_hop = next_hop };
-    retry_conf_default(&qc.schedule.retry);
-    struct queue_ports ports = { .spool = spool_mem_spool(w->disk),
-                                 .deliverer = { .start = start, .stop = call_back, .owner = w },
-                                 .giver = { give, doubt, w } };
-    w->reporter = reporter_create(&w->clock.env, &w->reporter_conf);
-    reporter_port(w->reporter, &ports.reporter);
-    w->queue = queue_create(&w->clock.env, &qc, &ports);
-    assert_int_equal(queue_start(w->queue), ERR_OK);
-}
-
-static void queue_down(struct world *w)
-{
-    reporter_destroy(w->reporter);
-    queue_destroy(w->queue);
-    w->n_jobs = 0;
-}
-
-static void world_init(struct world *w)
-{
-    memset(w, 0, sizeof *w);
-    sim_clock_init(&w->clock);
-    w->disk = spool_mem_create(&w->clock.env, 5);
-    queue_ids_init(&w->ids, SLICE("edge1"), &w->clock.rng);
-    w->reporter_conf = (struct reporter_conf){ .spool = spool_mem_spool(w->disk),
-                                               .ids = &w->ids,
-                                               .host = SLICE("edge1.example.com"),
-                                               .node = SLICE("edge1"),
-                                               .expire_ms = DAYS(2),
-                                               .is_ours = is_ours };
-    queue_up(w);
-}
-
-static void world_deinit(struct world *w)
-{
-    queue_down(w);
-    spool_mem_destroy(w->disk);
-    sim_clock_deinit(&w->clock);
-}
-
-static void crash(struct world *w)
-{
-    queue_down(w);
-    spool_mem_crash(w->disk, false);
-    queue_up(w);
-}
-
-/* Stores a message to one or two recipients and lets it be synced. */
-static struct queue_id store(struct world *w, enum flow flow, const char *one, const char *two,
-                             struct slice given_to)
-{
-    struct envelope_rcpt r[2] = { { .address = slice_of(one) }, { .address = slice_of(two) } };
-    uint64_t wall = timers_wall_ms(&w->clock.timers);
-    struct envelope e = { .flow = flow,
-                          .sender = SLICE("alice@example.com"),
-                          .rcpts = r,
-                          .n_rcpts = two ? 2 : 1,
-                          .given_to = given_to,
-                          .arrival_wall_ms = wall,
-                          .expiry_wall_ms = wall + DAYS(2) };
-    struct queue_id id;
-    queue_ids_next(&w->ids, wall, &id);
-    struct spool_put *p = spool_put_begin(spool_mem_spool(w->disk), &id, NULL, NULL);
-    assert_int_equal(spool_put_body(p, SLICE("Subject: hello\r\n\r\nbody\r\n")), ERR_OK);
-    spool_put_commit(p, &e, NULL, NULL, NULL);
-    sim_clock_advance(&w->clock, 10);
-    return id;
-}
-
-/* The deliverer's oldest job comes back with one outcome for all its recipients. */
-static void finish(struct world *w, enum delivery_outcome outcome, const char *reply)
-{
-    struct delivery_result results[4];
-    assert_true(w->n_jobs > 0);
-    struct delivery_job *job = w->jobs[0];
-    memmove(w->jobs, w->jobs + 1, --w->n_jobs * sizeof w->jobs[0]);
-    for (size_t i = 0; i < job->n_rcpts; i++)
-        results[i] =
-            (struct delivery_result){ .outcome = outcome, .reply = slice_of(reply), .stage = SLICE("rcpt") };
-    w->done(w->done_owner, job, results);
-}
-
-static size_t on_disk(struct world *w)
-{
-    struct spool_stats st;
-    spool_stats(spool_mem_spool(w->disk), &st);
-    return st.messages[FLOW_IN] + st.messages[FLOW_OUT];
-}
+#include "tests/node/queue/queue_world.h"
 
 TEST(inbound_mail_goes_to_its_next_hop_and_leaves_the_disk_when_taken)
 {
@@ -477,13 +312,13 @@ TEST(an_administrator_sees_what_waits_and_why_and_brings_it_forward)
     finish(&w, DELIVERY_DEFERRED, "451 4.7.1 later, please");
     sim_clock_advance(&w.clock, 10);
 
-    json_t *list = queue_list(w.queue, &(struct queue_filter){ .domain = SLICE("example.net") });
+    json_t *list = list_now(&w, &(struct queue_filter){ .domain = SLICE("example.net") }, 0);
     assert_int_equal(json_integer_value(json_object_get(list, "total")), 1);
     json_t *m = json_array_get(json_object_get(list, "messages"), 0);
     assert_string_equal(json_string_value(json_object_get(m, "id")), id.s);
     assert_string_equal(json_string_value(json_object_get(m, "why")), "451 4.7.1 later, please");
     json_decref(list);
-    list = queue_list(w.queue, &(struct queue_filter){ .flow = SLICE("in"), .limit = 1 });
+    list = list_now(&w, &(struct queue_filter){ .flow = SLICE("in") }, 1);
     assert_int_equal(json_array_size(json_object_get(list, "messages")),
                      1); /* the rest is counted, not read */
     assert_int_equal(json_integer_value(json_object_get(list, "total")), 2);
@@ -491,7 +326,7 @@ TEST(an_administrator_sees_what_waits_and_why_and_brings_it_forward)
     json_t *show = queue_show(w.queue, &id);
     assert_string_equal(json_string_value(json_object_get(show, "headers")), "Subject: hello");
     json_decref(show);
-    json_t *dests = queue_destinations(w.queue);
+    json_t *dests = queue_destinations(w.queue, 0);
     assert_int_equal(json_array_size(json_object_get(dests, "destinations")), 2);
     json_decref(dests);
 

@@ -360,3 +360,30 @@ TEST(whatever_happens_nothing_is_lost_and_no_limit_is_passed)
         schedule_destroy(s);
     }
 }
+
+TEST(a_held_message_is_neither_started_nor_given_nor_told_its_age)
+{
+    struct schedule *s = make(10, 10);
+    struct schedule_action a;
+    struct queue_id one = id_of(1), two = id_of(2);
+    add(s, 1, FLOW_OUT, "a.example", 0);
+    add(s, 2, FLOW_OUT, "a.example", 0);
+    schedule_hold(s, &one);
+    assert_int_equal(schedule_status(s, &one), SCHEDULE_HELD);
+    schedule_out(s, SCHEDULE_SEND, 0);
+    assert_int_equal(started(s, 0), 2);
+    assert_int_equal(schedule_status(s, &two), SCHEDULE_ACTIVE);
+    schedule_hold(s, &two); /* with the deliverer: held when it is back */
+    finish(s, 2, "a.example", &LATER, 10);
+    assert_int_equal(schedule_status(s, &two), SCHEDULE_HELD);
+    schedule_out(s, SCHEDULE_GIVE, 20);
+    assert_false(schedule_next(s, DAYS(3), &a));
+    assert_int_equal(schedule_flush(s, &one, SLICE(""), DAYS(3)), 0);
+    struct schedule_counts n;
+    schedule_counts(s, &n);
+    assert_int_equal(n.held, 2);
+    schedule_remove(s, &one);
+    schedule_counts(s, &n);
+    assert_int_equal(n.held, 1);
+    schedule_destroy(s);
+}
