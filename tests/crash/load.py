@@ -11,8 +11,10 @@ import multiprocessing
 import os
 import random
 import re
+import shutil
 import socket
 import sys
+import tempfile
 import threading
 import time
 import zlib
@@ -218,12 +220,24 @@ SENT_SLACK = 0.5  # and of one recipient of several: what is known of the others
 
 
 class Verdict:
-    def __init__(self):
+    def __init__(self, accepted, taken, left):
         self.lost, self.broken, self.unexplained, self.strangers = [], [], [], []
-        self.excused = self.unanswered = 0
+        self.accepted, self.taken, self.left, self.excused, self.unanswered = accepted, taken, left, 0, 0
 
-    def wrong(self):
-        return [f"{name}: {what[:5]} ({len(what)})" for name, what in vars(self).items() if isinstance(what, list) and what]
+    def tell(self, at_least):
+        """Prints the counts and what is wrong; the exit code."""
+        print(
+            f"{len(self.accepted)} messages answered 250 for {sum(len(a.rcpts) for a in self.accepted)} recipients, "
+            f"{len(self.taken)} taken, {self.unanswered} never answered but taken, doubled in the window {self.excused}, "
+            f"doubled outside it {len(self.unexplained)}, still queued {len(self.left)}, lost {len(self.lost)}"
+        )
+        kinds = {name: getattr(self, name) for name in ("lost", "broken", "unexplained", "strangers")}
+        wrong = [f"{name} ({len(what)}): {what[:5]}" for name, what in kinds.items() if what]
+        if len(self.accepted) < at_least:
+            wrong.append("too little load to mean anything")
+        for line in wrong:
+            print("WRONG", line)
+        return 1 if wrong else 0
 
 
 def excused(run, a, rcpt, last_synced):
@@ -236,23 +250,20 @@ def excused(run, a, rcpt, last_synced):
     return knew is None or last_synced < knew + slack
 
 
-def judge(load, runs, queued=()):
-    """Runs are in order; `queued`: queue ids still in the spool."""
+def judge(load, runs, left):
+    """Runs are in order; `left`: queue ids still in the spool."""
     accepted, taken = load.ledgers()
-    v, copies = Verdict(), collections.defaultdict(list)
+    v, copies = Verdict(accepted, taken, left), collections.defaultdict(list)
     known = {a.uid: a for a in accepted}
     for t in taken:
         copies[t.uid, t.rcpt].append(t)
-        if not t.intact:
-            v.broken.append(t)
-    v.unanswered = len({t.uid for t in taken} - set(known))
+    v.broken = [t for t in taken if not t.intact]
     v.strangers = [t for t in taken if t.uid == "?"]
+    v.unanswered = len({t.uid for t in taken} - set(known))
     run_of = lambda at: next((r for r in runs if r.begin <= at <= r.end), None)
     synced = [max((a.sent for a in accepted if r.begin <= a.sent and a.answered <= r.end), default=0) for r in runs]
     for a in accepted:
-        for rcpt in a.rcpts:
-            if not copies[a.uid, rcpt] and a.id not in queued:
-                v.lost.append((a.uid, a.id, rcpt))
+        v.lost += [(a.uid, a.id, rcpt) for rcpt in a.rcpts if not copies[a.uid, rcpt] and a.id not in left]
     for (uid, rcpt), ts in copies.items():
         ts.sort(key=lambda t: t.at)
         for t, again in zip(ts, ts[1:]):
@@ -262,4 +273,56 @@ def judge(load, runs, queued=()):
                 v.unexplained.append((uid, a and a.id, rcpt, t.at, again.at))
             else:
                 v.excused += 1
-    return v, accepted, taken
+    return v
+
+
+# ---- node and load together ----
+
+DRAIN_S = 120
+
+
+class Ground:
+    """A node, its Internet and the load; all gone at the end of the block."""
+
+    def __init__(self, program, seed, where=None):
+        self.folder, self.runs = tempfile.mkdtemp(prefix="gemel-crash-", dir=where), []
+        net = solo.Dns()
+        net.host("edge1.example.com", solo.EDGE)
+        net.host("rcv.example.net", "192.0.2.101")
+        net.mail("example.net", "rcv.example.net")
+        self.node = solo.Node(program, spool=os.path.join(self.folder, "spool"), queue=solo.SHORT + ", deliveries: 60")
+        self.load = Load(self.folder, seed)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.load.close()
+        self.node.remove()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self, wrapper=(), wait=True):
+        self.begun = time.time()
+        self.node.start(wrapper, wait)
+
+    def ended(self):
+        self.runs.append(Run(self.begun, time.time(), self.node.log_path))
+        os.unlink(self.node.log_path)
+
+    def kill(self):
+        assert self.node.process.poll() is None, "it ended by itself:\n" + self.node.log()[-3000:]
+        self.node.kill()
+        self.ended()
+
+    def drain(self):
+        """One more life, without load: what is queued goes out. The verdict."""
+        self.start()
+        self.load.paused.set()
+        end = time.monotonic() + DRAIN_S
+        while not self.node.idle() and time.monotonic() < end:
+            time.sleep(0.1)
+        time.sleep(0.2)
+        left = [m["id"] for m in self.node.queue()]
+        self.node.stop()
+        self.ended()
+        return judge(self.load, self.runs, left)

@@ -444,13 +444,16 @@ class Node:
         with open(os.path.join(self.dir, name), "w") as f:
             f.write(text)
 
-    def start(self, wrapper=()):
+    def start(self, wrapper=(), wait=True):
+        """With `wait` until it says that it is ready."""
         self.logs += 1
         self.log_path = os.path.join(self.dir, f"log.{self.logs}")
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 [*wrapper, self.program, "-c", os.path.join(self.dir, "node.yaml"), "--solo"], stderr=log
             )
+        if not wait:
+            return self
         try:
             eventually(lambda: "node.ready" in self.log() or self.process.poll() is not None)
             assert self.process.poll() is None, "gemel-node did not start:\n" + self.log()
