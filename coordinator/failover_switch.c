@@ -162,10 +162,22 @@ static void begin_memory(struct failover *f)
     for (uint8_t i = 0; i < f->conf.n; i++) f->ids[i].grant_done = f->ids[i].grant_refused = false;
 }
 
+/* The record may be from before things that the store has forgotten: a grant above its epoch, to somebody who had
+ * acknowledged its token before. So neither counts any more. */
+static void renew_orders(struct failover *f, bool used)
+{
+    bool doubtful = f->role_ms && f->now_ms < f->role_ms + f->conf.role_wait_ms;
+    if (!used && !doubtful) return;
+    if (used) f->op.epoch = fo_next_epoch(f);
+    f->known_epoch = MAX(f->known_epoch, f->op.epoch);
+    f->op.token = rng_u64(&f->rng);
+    f->op_dirty = true;
+}
+
 void fo_resume(struct failover *f)
 {
     f->op = f->view.op;
-    f->known_epoch = MAX(f->known_epoch, f->op.epoch);
+    bool used = f->known_epoch > f->op.epoch;
     begin_memory(f);
     f->op_command = 0;
     bool knows = f->op.kind == STORE_OP_FENCE || f->op.to < f->conf.n;
@@ -175,6 +187,7 @@ void fo_resume(struct failover *f)
     }
     enum fo_state s = f->op.step == STORE_STEP_RECORDED ? first_state(f) : fo_state_of(f->op.step);
     if (s == FO_VERIFYING && f->op.step == STORE_STEP_WAITING) f->op_dirty = true;
+    if (s != FO_SETTLING && f->op.kind != STORE_OP_PUBLISH) renew_orders(f, used);
     /* A settled operation only lacks its last line; whether it went well is plain from who may send. */
     if (s == FO_SETTLING)
         f->op_ok = f->op.kind == STORE_OP_PUBLISH || f->op.kind == STORE_OP_FENCE ||
@@ -228,7 +241,10 @@ static bool grows(const struct failover *f, const struct fo_plan *p, uint32_t se
     if (p->kind == STORE_OP_PUBLISH) return false; /* nobody begins to send; fitness waits for old answers */
     if (!f->conf.exclusive) return (p->flags & STORE_F_FORCED) && new &BIT(p->to);
     if (f->token_reachable && !f->token.present) return false; /* there is no old answer */
-    bool last = f->egress.state != STORE_EGRESS_NONE && f->egress.identity == p->to;
+    const struct fo_token *t =
+        &f->token; /* untouched since the last grant: then nothing was withdrawn since */
+    bool last = f->egress.state != STORE_EGRESS_NONE && f->egress.identity == p->to && f->token_reachable &&
+                t->identity == p->to && t->epoch == f->egress.epoch;
     return !last || new &BIT(p->to);
 }
 

@@ -90,6 +90,8 @@ void check_update(struct sim *w, const struct fo_token *before, const struct fo_
 
 static void check_begin(struct sim *w, const struct store_model *m, const struct store_op_rec *op)
 {
+    if (op->id == w->last_begun) return; /* the same request again */
+    w->last_begun = op->id;
     bool automatic = op->kind == STORE_OP_LISTED || op->kind == STORE_OP_FAILED ||
                      op->kind == STORE_OP_RESTORE;
     if (automatic && m->v.controls.paused && w->paused_since_ms &&

@@ -219,7 +219,7 @@ struct sim {
     uint8_t max_epoch_identity;
     uint64_t auto_ms[16];
     size_t n_auto;
-    uint64_t auto_op;
+    uint64_t auto_op, last_begun;
     bool lost_data, wall_jumped, risky;
     uint64_t paused_since_ms;
     uint64_t switches, events, emitted, delivered;
