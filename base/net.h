@@ -52,6 +52,34 @@ void stream_local(const struct stream *s, struct addr *out); /* getsockname: whi
  * (STARTTLS injection, CVE-2011-0411). `name`: for a client the peer's name (SNI, and checked when the context
  * verifies); NULL: none. Answer by `secured`. */
 void stream_starttls(struct stream *s, struct tls_context *tls, bool server, const char *name);
+/* What a client may demand of a server beyond what its context does. All borrowed until the call returns. */
+struct tls_pin { /* RFC 6698: what a certificate must be; only usages 2 and 3, which need no CA */
+    uint8_t usage, selector, matching;
+    struct slice data;
+};
+struct tls_peer {
+    const char *name; /* SNI; NULL: none */
+    const struct slice
+        *names; /* any of them in the certificate will do, ".example" for whatever ends so; none: `name` */
+    size_t n_names;
+    const struct tls_pin
+        *pins; /* any of them must match, and the context's CAs are not asked; none: not pinned */
+    size_t n_pins;
+};
+/* The same as a client, with these demands. Pins that OpenSSL cannot use do not count; when none is left, it is
+ * MALFORMED. */
+void stream_starttls_client(struct stream *s, struct tls_context *tls, const struct tls_peer *peer);
+
+/* Why a handshake came to nothing, in the `secured` that says so. */
+enum tls_fault {
+    TLS_FAULT_NONE,
+    TLS_FAULT_PROTOCOL,  /* not TLS, no common version or cipher, cut off */
+    TLS_FAULT_EXPIRED,   /* the certificate is over, or not valid yet */
+    TLS_FAULT_NAME,      /* it is somebody else's */
+    TLS_FAULT_UNTRUSTED, /* no way to a CA of ours */
+    TLS_FAULT_PINS       /* it is none of the pinned ones */
+};
+enum tls_fault stream_tls_fault(const struct stream *s);
 bool stream_is_tls(const struct stream *s);
 const char *stream_tls_version(const struct stream *s); /* "TLSv1.3", or "" */
 const char *stream_tls_cipher(const struct stream *s);

@@ -606,14 +606,14 @@ void stream_local(const struct stream *s, struct addr *out)
 
 /* ---- TLS ---- */
 
-void stream_starttls(struct stream *s, struct tls_context *tls, bool server, const char *name)
+static void begin_tls(struct stream *s, struct tls_context *tls, bool server, const struct tls_peer *peer)
 {
     ASSERT(s->state == STREAM_OPEN && !s->starting_tls);
     seal(s); /* clear bytes written before ("220 ready") leave as they are */
     buf_clear(&s->held);
     s->starting_tls = true;
     const char *detail = "";
-    s->tls = tls_conn_create(s->net->bio, tls, server, name, &s->wire, &detail);
+    s->tls = tls_conn_create(s->net->bio, tls, server, peer, &s->wire, &detail);
     if (!s->tls) {
         die(s, ERR_MALFORMED, detail);
         return;
@@ -624,6 +624,22 @@ void stream_starttls(struct stream *s, struct tls_context *tls, bool server, con
     if (err) die(s, err, tls_conn_detail(s->tls));
     mark_dirty(s);
     stream_sync_reading(s);
+}
+
+void stream_starttls(struct stream *s, struct tls_context *tls, bool server, const char *name)
+{
+    begin_tls(s, tls, server, &(struct tls_peer){ .name = name });
+}
+
+void stream_starttls_client(struct stream *s, struct tls_context *tls, const struct tls_peer *peer)
+{
+    begin_tls(s, tls, false, peer);
+}
+
+enum tls_fault stream_tls_fault(const struct stream *s)
+{
+    enum tls_fault f = s->tls ? tls_conn_fault(s->tls) : TLS_FAULT_NONE;
+    return !f && s->starting_tls && !s->secured ? TLS_FAULT_PROTOCOL : f;
 }
 
 bool stream_is_tls(const struct stream *s)

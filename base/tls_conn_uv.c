@@ -18,6 +18,7 @@ struct tls_conn {
     struct slice in; /* of the call under way */
     struct buf *out;
     bool verifies;
+    enum tls_fault fault;
     char wanted[256];
     char peer_name[256];
     char refused_name[256];
@@ -119,6 +120,18 @@ static void explain_verify(struct tls_conn *c, long verdict)
              X509_verify_cert_error_string(verdict));
 }
 
+static enum tls_fault fault_of(long verdict)
+{
+    switch (verdict) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CERT_NOT_YET_VALID: return TLS_FAULT_EXPIRED;
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH: return TLS_FAULT_NAME;
+    case X509_V_ERR_DANE_NO_MATCH: return TLS_FAULT_PINS;
+    default: return TLS_FAULT_UNTRUSTED;
+    }
+}
+
 static enum err failed(struct tls_conn *c, int ret)
 {
     int kind = SSL_get_error(c->ssl, ret);
@@ -133,27 +146,70 @@ static enum err failed(struct tls_conn *c, int ret)
     if (kind == SSL_ERROR_ZERO_RETURN) return ERR_CLOSED;
     if (ours && verdict != X509_V_OK) {
         explain_verify(c, verdict);
+        c->fault = fault_of(verdict);
         return ERR_REFUSED;
     }
     snprintf(c->detail, sizeof c->detail, "%s", text ? text : "TLS failed");
+    c->fault = TLS_FAULT_PROTOCOL;
     return none || theirs ? ERR_REFUSED : ERR_MALFORMED;
 }
 
 /* SNI holds names only (RFC 6066 3); an address is checked against the certificate's addresses. */
-static bool set_peer(struct tls_conn *c, const char *name)
+static bool set_name(struct tls_conn *c, const char *name, const struct tls_peer *peer)
 {
     struct addr ip;
     bool is_ip = addr_parse(slice_of(name), &ip) == ERR_OK;
     if (!is_ip && SSL_set_tlsext_host_name(c->ssl, name) != 1) return false;
     if (!c->verifies) return true;
     X509_VERIFY_PARAM *param = SSL_get0_param(c->ssl);
+    if (peer->n_names) return true; /* those count instead */
     if (is_ip) return X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1;
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
     return X509_VERIFY_PARAM_set1_host(param, name, 0) == 1;
 }
 
-struct tls_conn *tls_conn_create(BIO_METHOD *method, struct tls_context *t, bool server, const char *name,
-                                 struct buf *out, const char **detail)
+static bool set_names(struct tls_conn *c, const struct tls_peer *peer)
+{
+    char name[256];
+    X509_VERIFY_PARAM *param = SSL_get0_param(c->ssl);
+    if (!c->verifies) return true;
+    for (size_t i = 0; i < peer->n_names; i++) {
+        X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+        if (slice_cstr(peer->names[i], name, sizeof name)) return false;
+        if (X509_VERIFY_PARAM_add1_host(param, name, 0) != 1) return false;
+        if (!c->wanted[0]) snprintf(c->wanted, sizeof c->wanted, "%s", name);
+    }
+    return true;
+}
+
+/* RFC 7672 3.1: a pinned end entity is right whatever its name and dates; below a pinned anchor names count. */
+static bool set_pins(struct tls_conn *c, const struct tls_peer *peer)
+{
+    size_t usable = 0;
+    if (!peer->n_pins) return true;
+    if (SSL_dane_enable(c->ssl, NULL) <= 0) return false;
+    SSL_dane_set_flags(c->ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+    for (size_t i = 0; i < peer->n_pins; i++) {
+        const struct tls_pin *p = &peer->pins[i];
+        usable += SSL_dane_tlsa_add(c->ssl, p->usage, p->selector, p->matching,
+                                    (const unsigned char *)p->data.p, p->data.n) > 0;
+    }
+    ERR_clear_error();
+    SSL_set_verify(c->ssl, SSL_VERIFY_PEER, on_verify);
+    c->verifies = true;
+    return usable > 0;
+}
+
+static bool set_peer(struct tls_conn *c, const struct tls_peer *peer)
+{
+    if (peer->name && slice_cstr(slice_of(peer->name), c->wanted, sizeof c->wanted)) return false;
+    if (!set_pins(c, peer)) return false;
+    if (c->wanted[0] && !set_name(c, c->wanted, peer)) return false;
+    return set_names(c, peer);
+}
+
+struct tls_conn *tls_conn_create(BIO_METHOD *method, struct tls_context *t, bool server,
+                                 const struct tls_peer *peer, struct buf *out, const char **detail)
 {
     ERR_clear_error();
     struct tls_conn *c = xzalloc(sizeof *c);
@@ -173,8 +229,7 @@ struct tls_conn *tls_conn_create(BIO_METHOD *method, struct tls_context *t, bool
             SSL_set_accept_state(c->ssl);
         else
             SSL_set_connect_state(c->ssl);
-        if (!server && name) ok = slice_cstr(slice_of(name), c->wanted, sizeof c->wanted) == ERR_OK;
-        if (ok && c->wanted[0]) ok = set_peer(c, c->wanted);
+        if (!server && peer) ok = set_peer(c, peer);
     }
     if (ok) return c;
     BIO_free(bio);
@@ -249,6 +304,11 @@ void tls_conn_shutdown(struct tls_conn *c)
 const char *tls_conn_detail(const struct tls_conn *c)
 {
     return c->detail;
+}
+
+enum tls_fault tls_conn_fault(const struct tls_conn *c)
+{
+    return c->fault;
 }
 
 const char *tls_conn_version(const struct tls_conn *c)

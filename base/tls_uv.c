@@ -109,6 +109,7 @@ static void set_policy(const struct tls_context *t, SSL_CTX *ctx)
     if (t->opportunistic) ok = SSL_CTX_set_cipher_list(ctx, "DEFAULT:@SECLEVEL=0");
     if (t->verify == TLS_VERIFY_PEER) ok = SSL_CTX_set_cipher_list(ctx, modern_ciphers);
     ASSERT(ok == 1);
+    ASSERT(SSL_CTX_dane_enable(ctx) == 1); /* only connections with pins use it */
 }
 
 static enum err load(struct tls_context *t, SSL_CTX **out, int64_t *expires_s, struct buf *why)
@@ -201,7 +202,7 @@ int64_t tls_context_expires_s(struct tls_context *t)
 
 bool tls_context_verifies(const struct tls_context *t)
 {
-    return t->verify == TLS_VERIFY_PEER;
+    return t->verify != TLS_VERIFY_NONE;
 }
 
 SSL *tls_context_ssl(struct tls_context *t, bool server)
@@ -211,7 +212,7 @@ SSL *tls_context_ssl(struct tls_context *t, bool server)
     pthread_mutex_unlock(&t->lock);
     if (!ssl) return NULL;
     int mode = SSL_VERIFY_NONE;
-    if (t->verify == TLS_VERIFY_PEER) mode = SSL_VERIFY_PEER | (server ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
+    if (t->verify != TLS_VERIFY_NONE) mode = SSL_VERIFY_PEER | (server ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
     SSL_set_verify(ssl, mode, NULL);
     return ssl;
 }

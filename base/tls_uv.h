@@ -13,6 +13,7 @@ struct tls_context;
 
 enum tls_verify {
     TLS_VERIFY_NONE, /* any peer, named or not: no certificate is asked of clients, none is checked of servers */
+    TLS_VERIFY_SERVER, /* for clients of strangers: the server shows a certificate of a CA, for the name given */
     TLS_VERIFY_PEER, /* the peer shows a certificate of our CA: servers demand one of clients; clients also check
                       * the name given to the dial */
 };

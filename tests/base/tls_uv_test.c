@@ -9,6 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+
 #include "tests/base/peer.h"
 #include "tests/certs.h"
 #include "tests/test.h"
@@ -503,5 +506,101 @@ TEST(one_context_serves_several_loops_while_it_is_reloaded)
         pair_deinit(&sh.visits[i].p);
     }
     tls_context_destroy(sh.tls);
+    world_deinit(&w);
+}
+
+/* ---- what a client demands of a server ---- */
+
+static struct tls_peer demand;
+
+static void on_client_demand(struct peer *p)
+{
+    if (!slice_eq(buf_slice(&p->got), SLICE("220 go\r\n"))) return;
+    buf_clear(&p->got);
+    stream_starttls_client(p->s, p->extra, &demand);
+}
+
+/* The fault, when `server` shows its certificate to a client with this context and the demand above. */
+static enum tls_fault try_demand(const struct cert_files *server, struct tls_context *client)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct pair *p = &pair;
+    struct tls_context *own = context(server, NULL, TLS_VERIFY_NONE);
+    pair_connect(p);
+    p->server.extra = own, p->server.on_data = on_server_data;
+    p->client.extra = client, p->client.on_data = on_client_demand;
+    stream_write(p->client.s, SLICE("STARTTLS\r\n"));
+    RUN_UNTIL(p->loop, p->client.answers);
+    enum tls_fault f = stream_tls_fault(p->client.s);
+    assert_int_equal(f != TLS_FAULT_NONE, p->client.secured != ERR_OK);
+    pair_deinit(&pair);
+    tls_context_destroy(own);
+    return f;
+}
+
+static enum tls_fault try_names(const struct cert_files *server, struct tls_context *client, const char *name,
+                                const char *names)
+{
+    struct slice one = slice_of(names);
+    demand = (struct tls_peer){ .name = name, .names = &one, .n_names = names ? 1 : 0 };
+    return try_demand(server, client);
+}
+
+TEST(a_stranger_is_verified_by_chain_name_and_date)
+{
+    struct world w;
+    world_init(&w);
+    struct tls_context *c = context(NULL, w.edge1.ca, TLS_VERIFY_SERVER),
+                       *any = context(NULL, NULL, TLS_VERIFY_NONE);
+    assert_int_equal(try_names(&w.edge1, c, "edge1.example.com", NULL), TLS_FAULT_NONE);
+    assert_int_equal(try_names(&w.edge1, c, "edge3.example.com", NULL), TLS_FAULT_NAME);
+    assert_int_equal(try_names(&w.edge1, c, "edge3.example.com", "edge1.example.com"), TLS_FAULT_NONE);
+    assert_int_equal(try_names(&w.edge1, c, "edge3.example.com", ".example.com"), TLS_FAULT_NONE);
+    assert_int_equal(try_names(&w.edge1, c, "edge1.example.com", "mail.example.com"), TLS_FAULT_NAME);
+    assert_int_equal(try_names(&w.foreign, c, "edge1", NULL), TLS_FAULT_UNTRUSTED);
+    assert_int_equal(try_names(&w.old, c, "edge1", NULL), TLS_FAULT_EXPIRED);
+    assert_int_equal(try_names(&w.old, any, "mx.example", NULL), TLS_FAULT_NONE);
+    tls_context_destroy(c);
+    tls_context_destroy(any);
+    world_deinit(&w);
+}
+
+static struct slice spki_sha256(const char *cert, unsigned char out[static 32])
+{
+    unsigned n = 32;
+    FILE *f = fopen(cert, "r");
+    X509 *x = PEM_read_X509(f, NULL, NULL, NULL);
+    unsigned char *der = NULL;
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
+    assert_int_equal(EVP_Digest(der, (size_t)len, out, &n, EVP_sha256(), NULL), 1);
+    OPENSSL_free(der);
+    X509_free(x);
+    fclose(f);
+    return slice_from(out, n);
+}
+
+static enum tls_fault try_pins(const struct cert_files *server, struct tls_context *client, const char *name,
+                               const struct tls_pin *pins, size_t n)
+{
+    demand = (struct tls_peer){ .name = name, .pins = pins, .n_pins = n };
+    return try_demand(server, client);
+}
+
+TEST(a_pinned_certificate_needs_no_authority_and_another_is_refused)
+{
+    struct world w;
+    unsigned char key[32], other[32];
+    world_init(&w);
+    struct tls_context *any = context(NULL, NULL, TLS_VERIFY_NONE);
+    struct tls_pin pins[] = { { 3, 1, 1, spki_sha256(w.foreign.cert, other) },
+                              { 3, 1, 1, spki_sha256(w.edge1.cert, key) },
+                              { 3, 1, 9, SLICE_INIT("an unknown digest") } };
+    assert_int_equal(try_pins(&w.edge1, any, "mx.example", pins, 3), TLS_FAULT_NONE);
+    assert_int_equal(try_pins(&w.edge1, any, "mx.example", pins, 1), TLS_FAULT_PINS);
+    assert_int_equal(try_pins(&w.edge1, any, "mx.example", pins + 2, 1), TLS_FAULT_PROTOCOL);
+    pins[0].data = spki_sha256(w.old.cert, other);
+    assert_int_equal(try_pins(&w.old, any, "mx.example", pins, 1), TLS_FAULT_NONE); /* dates do not count */
+    tls_context_destroy(any);
     world_deinit(&w);
 }
