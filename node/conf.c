@@ -3,11 +3,14 @@
 #include "base/log.h"
 #include "base/disk.h"
 #include "dns/dnsbl_conf.h"
+#include "node/relay/tls_policy.h"
 #include "proto/replies/load.h"
 
 #define C(member) offsetof(struct node_conf, member)
 
 static const char *const level_words[] = { "debug", "info", "warn", "error", NULL };
+
+static const char *const failure_words[] = { "clear", "defer", NULL };
 
 static const struct opt rows[] = {
     { "cluster", OPT_FILE, C(cluster_file), NULL, 0, 0,
@@ -65,6 +68,15 @@ static const struct opt rows[] = {
     { "relay.connect_timeout", OPT_DURATION, C(relay.connect_ms), "30s", 100, MINUTES(5),
       "wait for a connection" },
     { "relay.tls", OPT_BOOL, C(relay.tls), "yes", 0, 0, "use STARTTLS when the receiver offers it" },
+    { "relay.tls_policy", OPT_LIST, C(relay.tls_policy), "", 0, 4096,
+      "how mail to a destination must be protected (docs/relay-tls.md)", .sub = &tls_rule_table },
+    { "relay.tls_on_failure", OPT_WORD, C(relay.tls_on_failure), "clear", 0, 0,
+      "where TLS is only tried: after a failed handshake send in clear text, or defer",
+      .words = failure_words },
+    { "relay.tls_ca", OPT_FILE, C(relay.tls_ca), "", 0, 0,
+      "certificate authorities of other mail servers (PEM); default: the system's" },
+    { "relay.dane", OPT_BOOL, C(relay.dane), "no", 0, 0,
+      "use DANE (RFC 7672). Only with resolvers of your own that validate DNSSEC, reached over a safe way" },
     { "relay.port", OPT_U64, C(relay.port), "25", 1, 65535, "port of other domains' mail servers" },
     { "relay.rules", OPT_FILE, C(relay.rules), "", 0, 0,
       "rules that say what refusals mean, in place of the compiled-in ones (docs/replies.md); SIGHUP reads "
@@ -119,6 +131,28 @@ static void check_self(struct opt_source *src, struct node_conf *c, bool solo)
                   c->cluster_file);
 }
 
+static void check_tls_policy(struct opt_source *src, const struct node_conf *c)
+{
+    CONF_EACH(struct tls_rule, it, c->relay.tls_policy)
+    {
+        bool dane = it->level == TLS_LEVEL_DANE || it->level == TLS_LEVEL_DANE_ONLY;
+        if (!c->relay.tls && it->level > TLS_LEVEL_MAY)
+            opt_error(src, it->line, "relay.tls_policy", "%s: %s needs TLS, but relay.tls is off", it->domain,
+                      tls_level_words[it->level]);
+        if (dane && !c->relay.dane)
+            opt_error(src, it->line, "relay.tls_policy",
+                      "%s: %s needs relay.dane: yes, your word that the resolvers validate DNSSEC",
+                      it->domain, tls_level_words[it->level]);
+        if (it->match.n && it->level != TLS_LEVEL_VERIFY)
+            opt_error(src, it->line, "relay.tls_policy", "%s: match is only looked at with policy verify",
+                      it->domain);
+        for (const struct tls_rule *b = c->relay.tls_policy.items; b < it; b++)
+            if (slice_ieq(slice_of(b->domain), slice_of(it->domain)))
+                opt_error(src, it->line, "relay.tls_policy", "%s: has a rule in line %u already", it->domain,
+                          b->line);
+    }
+}
+
 enum err node_conf_rules(const struct node_conf *c, struct classifier **out, struct buf *why)
 {
     struct slice zones[BLOCKLISTS_MAX];
@@ -156,6 +190,7 @@ enum err node_conf_load(struct opt_source *src, struct opt_source *cluster_src, 
     if (!err) check_self(src, out, solo);
     check_files(src, out, solo);
     if (!err) check_rules(src, out);
+    check_tls_policy(src, out);
     CONF_EACH(struct blocklist_conf, it, out->cluster.blocklists)
     {
         /* The coordinators ask them; this node reads refusals that name them, and one file serves all hosts. */

@@ -26,8 +26,12 @@ struct node_conf {
     } queue;
     struct {
         uint64_t connect_ms;
-        bool tls;          /* use STARTTLS when offered */
-        uint64_t port;     /* the Internet's SMTP port; another only in tests */
+        bool tls;                   /* use STARTTLS when offered */
+        uint64_t port;              /* the Internet's SMTP port; another only in tests */
+        struct opt_list tls_policy; /* struct tls_rule */
+        int tls_on_failure;         /* 0: clear, 1: defer */
+        const char *tls_ca;
+        bool dane;
         const char *rules; /* what refusals mean; "": as compiled in */
     } relay;
     int log_level;

@@ -29,6 +29,7 @@
 #include "node/queue/reporter.h"
 #include "node/queue/spool_lmdb_uv.h"
 #include "node/relay/rulebook.h"
+#include "node/relay/tls_tally.h"
 #include "node/workers_uv.h"
 #include "proto/store_redis_uv.h"
 
@@ -53,7 +54,8 @@ struct node {
     struct loop *loop;
     const struct env *env;
     struct opt_source secrets; /* owner of what was read from secret files */
-    struct tls_context *cluster_tls, *smtp_tls, *redis_tls, *client_tls;
+    struct tls_context *cluster_tls, *smtp_tls, *redis_tls, *client_tls, *strict_tls, *verify_tls;
+    struct tls_tally *tally;
     struct spool_lmdb *spool_db;
     struct spool *spool;
     struct resolver_conf resolver_conf;
@@ -213,9 +215,13 @@ static enum err load_tls(struct node *n, struct buf *why)
     struct tls_conf cluster = { c->tls.ca, c->tls.cert, c->tls.key, TLS_VERIFY_PEER };
     struct tls_conf smtp = { NULL, c->smtp_tls.cert, c->smtp_tls.key, TLS_VERIFY_NONE };
     struct tls_conf redis = { c->cluster.redis.ca_file, NULL, NULL, TLS_VERIFY_PEER };
-    enum err err = ERR_OK;
+    struct tls_conf strict = { NULL, NULL, NULL, TLS_VERIFY_NONE };
+    struct tls_conf verify = { c->relay.tls_ca && *c->relay.tls_ca ? c->relay.tls_ca : NULL, NULL, NULL,
+                               TLS_VERIFY_SERVER };
+    enum err err = tls_context_create(&strict, &n->strict_tls, why);
+    if (!err) err = tls_context_create(&verify, &n->verify_tls, why);
     n->client_tls = tls_context_opportunistic_client();
-    if (c->tls.cert && *c->tls.cert) err = tls_context_create(&cluster, &n->cluster_tls, why);
+    if (!err && c->tls.cert && *c->tls.cert) err = tls_context_create(&cluster, &n->cluster_tls, why);
     if (!err && c->smtp_tls.cert && *c->smtp_tls.cert) err = tls_context_create(&smtp, &n->smtp_tls, why);
     if (!err && !n->solo && c->cluster.redis.tls) err = tls_context_create(&redis, &n->redis_tls, why);
     return err;
@@ -315,6 +321,7 @@ static uint64_t room_for_sessions(struct node *n)
 
 static enum err make_workers(struct node *n, struct buf *why)
 {
+    n->tally = tls_tally_create();
     queue_ids_init(&n->ids, slice_of(n->conf->name), n->env->rng);
     n->dispatch = dispatch_create(n->loop, workers_count(n->conf), &dispatch_events, n);
     n->workers_conf = (struct workers_conf){ .node = n->conf,
@@ -327,6 +334,9 @@ static enum err make_workers(struct node *n, struct buf *why)
                                              .sessions_max = room_for_sessions(n),
                                              .server_tls = n->smtp_tls,
                                              .client_tls = n->client_tls,
+                                             .strict_tls = n->strict_tls,
+                                             .verify_tls = n->verify_tls,
+                                             .tally = n->tally,
                                              .rules = n->rules };
     enum err err = workers_create(&n->workers_conf, &n->workers, why);
     if (!err) dispatch_joined(n->dispatch);
@@ -430,6 +440,7 @@ static enum err make_ops(struct node *n, struct buf *why)
                              .queue = n->queue,
                              .spool = n->spool,
                              .dispatch = n->dispatch,
+                             .tally = n->tally,
                              .workers = workers_crew(n->workers),
                              .store = n->store,
                              .store_up = store_up,
@@ -492,6 +503,7 @@ static void on_signal(void *owner, int signo)
     if (signo == SIGHUP) {
         reload_tls(n, n->smtp_tls, "smtp_tls");
         reload_tls(n, n->cluster_tls, "tls");
+        reload_tls(n, n->verify_tls, "relay.tls_ca");
         reload_rules(n);
     } else if (!n->stopping) {
         n->stopping = true;
@@ -578,6 +590,9 @@ void node_destroy(struct node *n)
     tls_context_destroy(n->smtp_tls);
     tls_context_destroy(n->redis_tls);
     tls_context_destroy(n->client_tls);
+    tls_context_destroy(n->strict_tls);
+    tls_context_destroy(n->verify_tls);
+    tls_tally_destroy(n->tally);
     for (size_t i = 0; i < REFUSALS_KEPT; i++) arena_deinit(&n->refusals[i].arena);
     opt_source_deinit(&n->secrets);
     free(n);

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/timers.h"
 #include "node/link.h"
+#include "node/ops_tls.h"
 #include "node/queue/queue.h"
 #include "proto/store_redis_uv.h"
 
@@ -235,6 +236,7 @@ static void get_metrics(struct ops *o, struct http_request *req)
     face_metrics(o, &b);
     queue_metrics(o, &b);
     relay_metrics(o, &b);
+    ops_tls_metrics(o->conf.tally, &b);
     o->conf.smtp_metrics(o->conf.owner, &b);
     if (o->conf.store) {
         metric(&b, "store_up", "gauge", "1 while the shared store is connected");
@@ -471,6 +473,11 @@ static void get_message(struct ops *o, struct http_request *req, struct slice te
         say(req, 404, "there is no such message in this node's queue");
 }
 
+static void get_tls(struct ops *o, struct http_request *req)
+{
+    answer(req, 200, ops_tls_json(o->conf.tally));
+}
+
 /* ---- the table ---- */
 
 typedef void handler(struct ops *o, struct http_request *req);
@@ -486,6 +493,7 @@ static const struct path {
     { SLICE_INIT("/liveness"), get_liveness, NULL, false },
     { SLICE_INIT("/readiness"), get_health, NULL, false },
     { SLICE_INIT("/metrics"), get_metrics, NULL, false },
+    { SLICE_INIT("/tls"), get_tls, NULL, true },
     { SLICE_INIT("/queue"), get_queue, NULL, true },
     { SLICE_INIT("/queue/destinations"), get_destinations, NULL, true },
     { SLICE_INIT("/queue/flush"), NULL, post_flush, true },

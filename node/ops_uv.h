@@ -11,6 +11,7 @@
  *   GET /queue?flow=&domain=&sender=&recipient=&why=&older_ms=&held&limit=   GET /queue/ID   GET /queue/ID/chunks/N
  *   GET /queue/destinations   POST /queue/flush {"id"|"domain"}
  *   POST /queue/retry, hold, release, remove, redirect {"ids":[…]|"filter":{…}|"all":true, …}   docs/admin-api.md
+ *   GET /tls      what came of TLS, by destination
  */
 #ifndef GEMEL_NODE_OPS_UV_H
 #define GEMEL_NODE_OPS_UV_H
@@ -33,6 +34,7 @@ struct ops_conf { /* borrowed for life; what a node does not have is NULL */
     struct queue *queue;
     struct spool *spool;
     struct dispatch *dispatch;
+    struct tls_tally *tally;
     struct crew *workers;
     struct store_redis *store;
     bool (*store_up)(void *owner);

@@ -92,6 +92,13 @@ static void delivery_conf_of(struct workers *w, const struct identity_conf *id, 
                                     .allow_documentation = n->cluster.allow_documentation_addresses };
     c->rules = w->conf.rules;
     c->tls = n->relay.tls ? w->conf.client_tls : NULL;
+    c->tls_strict = w->conf.strict_tls;
+    c->tls_verify = w->conf.verify_tls;
+    c->tally = w->conf.tally;
+    c->policies = (struct tls_policies){ .rules = n->relay.tls_policy.items,
+                                         .n = n->relay.tls_policy.n,
+                                         .dane = n->relay.dane,
+                                         .defer = n->relay.tls_on_failure };
     c->mails_per_connection = (uint32_t)n->queue.per_connection_max;
     c->connect_ms = (uint32_t)n->relay.connect_ms;
     w->identities[w->n_faces++] = identity;

@@ -13,6 +13,7 @@
 struct workers;
 struct spool_lmdb;
 struct rulebook;
+struct tls_tally;
 
 struct workers_conf { /* borrowed while the workers live */
     const struct node_conf *node;
@@ -23,8 +24,9 @@ struct workers_conf { /* borrowed while the workers live */
     struct egress *egress; /* for the gates */
     uint64_t sessions_max; /* of the whole node: as configured, or what its file descriptors allow */
     struct queue_ids *ids;
-    struct tls_context *server_tls; /* NULL: no STARTTLS */
-    struct tls_context *client_tls; /* NULL: never TLS */
+    struct tls_context *server_tls;                           /* NULL: no STARTTLS */
+    struct tls_context *client_tls, *strict_tls, *verify_tls; /* for STARTTLS to others, by what it must be */
+    struct tls_tally *tally;
     struct rulebook *rules;
 };
 

@@ -28,6 +28,7 @@ struct conn {
     struct session_gate gate;
     struct timer due;
     bool own_address_failed;
+    enum tls_fault tls_fault;
     struct relay_mail *done;
     uint32_t chunks, next_chunk;
     conn_chunk_fn *chunk;
@@ -80,15 +81,20 @@ static void feed_body(struct conn *c)
         session_abort(&c->session, false, "the message could not be read from the spool");
 }
 
+static void start_tls(struct conn *c)
+{
+    struct tls_peer peer = c->conf.peer ? *c->conf.peer : (struct tls_peer){ 0 };
+    peer.name = c->conf.host.n ? c->conf.host.p : NULL;
+    stream_starttls_client(c->stream, c->conf.tls, &peer);
+}
+
 /* One thing the session wants. False: wait for the peer, the kernel or the owner. */
 static bool step(struct conn *c)
 {
     switch (c->session.want) {
     case SESSION_WANTS_PEER:
     case SESSION_WANTS_MAIL: return false;
-    case SESSION_WANTS_TLS:
-        stream_starttls(c->stream, c->conf.tls, false, c->conf.host.n ? c->conf.host.p : NULL);
-        return false;
+    case SESSION_WANTS_TLS: start_tls(c); return false;
     case SESSION_WANTS_BODY:
         if (stream_pending_bytes(c->stream) > PENDING_BYTES_MAX) return false; /* `drained` goes on */
         feed_body(c);
@@ -171,6 +177,7 @@ static void drained_on(void *owner)
 static void secured_on(void *owner, enum err err, const char *detail)
 {
     struct conn *c = owner;
+    if (err) c->tls_fault = stream_tls_fault(c->stream);
     session_secured(&c->session, err, detail, now_ms(c));
     pump_and_tell(c);
 }
@@ -284,6 +291,16 @@ bool conn_own_address_failed(const struct conn *c)
 bool conn_tls_failed(const struct conn *c)
 {
     return c->session.tls_refused;
+}
+
+enum tls_fault conn_tls_fault(const struct conn *c)
+{
+    return c->tls_fault;
+}
+
+bool conn_tls_missing(const struct conn *c)
+{
+    return c->session.tls_missing;
 }
 
 bool conn_is_tls(const struct conn *c)

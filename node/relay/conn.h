@@ -19,7 +19,10 @@ struct conn_conf {
     struct addr from;        /* family NONE: the kernel chooses */
     struct slice host;       /* for SNI and reports; copied; empty for an address literal */
     struct tls_context *tls; /* for STARTTLS; not NULL when session->tls is not OFF */
-    struct gate *gate;       /* NULL: not gated */
+    const struct tls_peer
+        *peer;         /* what the server must show; borrowed until READY or OVER; NULL: nothing. Its `name`
+                                  * is not looked at: SNI is `host` */
+    struct gate *gate; /* NULL: not gated */
     uint64_t ticket;
     uint32_t connect_ms;
 };
@@ -44,8 +47,10 @@ void conn_close(struct conn **c);   /* READY: QUIT; otherwise as conn_destroy */
 
 enum conn_state conn_state(const struct conn *c);
 const struct relay_outcome *conn_failure(const struct conn *c);
-bool conn_own_address_failed(const struct conn *c); /* the failure is ours: another address would not help */
-bool conn_tls_failed(const struct conn *c);         /* STARTTLS was agreed on and did not work */
+bool conn_own_address_failed(const struct conn *c);  /* the failure is ours: another address would not help */
+bool conn_tls_failed(const struct conn *c);          /* STARTTLS was agreed on and did not work */
+enum tls_fault conn_tls_fault(const struct conn *c); /* why */
+bool conn_tls_missing(const struct conn *c);         /* TLS is required and was not offered */
 bool conn_is_tls(const struct conn *c);
 uint32_t conn_mails(const struct conn *c); /* begun on it */
 uint64_t conn_ticket(const struct conn *c);

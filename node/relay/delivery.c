@@ -4,7 +4,7 @@
  * Failure modes: the gate is closed, before or within (NOT_NOW; nothing left, or nothing after the check); no route; an
  * address does not answer or refuses with 4yz: the next one; our own address cannot be bound: deferred, no other is
  * tried; a waiting connection turns out to be dead: the job starts over without it; TLS fails: the same address again in
- * clear, when policy allows; a lost reply after the final dot: deferred and counted, the one window for a second copy. */
+ * clear, when policy allows, else the next; DANE cannot be asked for: the next; a lost reply after the final dot: deferred and counted, the one window for a second copy. */
 #include "node/relay/delivery.h"
 
 #include <stdlib.h>
@@ -13,9 +13,11 @@
 #include "base/log.h"
 #include "base/timers.h"
 #include "node/relay/conn.h"
+#include "node/relay/dane.h"
 #include "node/relay/report.h"
 
-enum { AGAIN_MAX = 20 }; /* further transactions for "too many recipients" in one job */
+enum { TLS_NAMES_MAX = 32 }; /* relay.tls_policy has no more */
+enum { AGAIN_MAX = 20 };     /* further transactions for "too many recipients" in one job */
 
 struct line { /* a connection with somebody to talk to, or waiting for one */
     struct list all;
@@ -27,7 +29,7 @@ struct line { /* a connection with somebody to talk to, or waiting for one */
     struct timer idle;
 };
 
-enum task_state { TASK_START, TASK_ROUTING, TASK_NEXT, TASK_OPENING, TASK_SENDING };
+enum task_state { TASK_START, TASK_ROUTING, TASK_NEXT, TASK_DANE, TASK_OPENING, TASK_SENDING };
 
 struct task { /* one job */
     struct list all;
@@ -44,6 +46,12 @@ struct task { /* one job */
     struct route_op *route_op;
     struct route_answer route;
     size_t target; /* the next to be tried */
+    struct tls_policy policy;
+    enum tls_level level; /* at this target, after DNS was asked */
+    struct dane_op *dane_op;
+    struct dane_answer dane; /* of this target; its texts in the arena */
+    struct slice names[TLS_NAMES_MAX];
+    struct tls_peer peer;
     struct line *line;
     uint64_t ticket; /* of the gate; 0: not gated */
     uint64_t started_ms;
@@ -63,7 +71,7 @@ struct delivery {
     struct spool *spool;
     delivery_refused_fn *refused;
     void *owner;
-    struct session_conf sessions[FLOW_COUNT][2]; /* the second one in clear */
+    struct session_conf sessions[FLOW_COUNT][SESSION_TLS_ENCRYPT + 1]; /* by enum session_tls */
     struct list tasks, lines;
     size_t n_tasks, n_idle;
     uint64_t seq;
@@ -150,6 +158,46 @@ static struct line *line_waiting(struct task *t)
     return NULL;
 }
 
+static enum session_tls session_mode(const struct task *t)
+{
+    if (!t->d->conf->tls || t->in_clear || t->level == TLS_LEVEL_NONE) return SESSION_TLS_OFF;
+    return t->level == TLS_LEVEL_MAY ? SESSION_TLS_MAY : SESSION_TLS_ENCRYPT;
+}
+
+/* Which names a certificate must have: those of the rule, else the host's, or the domain's (whose MX may be somebody
+ * else's). */
+static void demand_names(struct task *t, const struct route_target *to)
+{
+    const char *const *match = t->policy.match->items;
+    size_t n = 0;
+    for (; n < t->policy.match->n && n < TLS_NAMES_MAX; n++) t->names[n] = slice_of(match[n]);
+    if (!n) {
+        struct slice host = dns_name_slice(&to->host);
+        if (host.n) t->names[n++] = host;
+        if (t->job->flow == FLOW_OUT) t->names[n++] = t->job->destination;
+    }
+    t->peer.names = t->names;
+    t->peer.n_names = n;
+}
+
+static struct tls_context *demand(struct task *t, const struct route_target *to)
+{
+    const struct delivery_conf *c = t->d->conf;
+    t->peer = (struct tls_peer){ 0 };
+    switch (t->level) {
+    case TLS_LEVEL_NONE:
+    case TLS_LEVEL_MAY: return c->tls;
+    case TLS_LEVEL_ENCRYPT: return c->tls_strict;
+    case TLS_LEVEL_VERIFY: demand_names(t, to); return c->tls_verify;
+    case TLS_LEVEL_DANE:
+    case TLS_LEVEL_DANE_ONLY: break;
+    }
+    demand_names(t, to); /* below a pinned anchor: the host's name or the domain's (RFC 7672 3.2.2) */
+    t->peer.pins = t->dane.pins;
+    t->peer.n_pins = t->dane.n;
+    return c->tls_strict;
+}
+
 static void line_open(struct task *t, const struct route_target *to)
 {
     struct delivery *d = t->d;
@@ -157,10 +205,11 @@ static void line_open(struct task *t, const struct route_target *to)
     struct line *l = xzalloc(sizeof *l);
     *l = (struct line){ .d = d, .task = t, .flow = flow, .destination = slice_dup(t->job->destination) };
     list_append(&d->lines, &l->all);
-    struct conn_conf conf = { .session = &d->sessions[flow][t->in_clear],
+    struct conn_conf conf = { .session = &d->sessions[flow][session_mode(t)],
                               .to = to->addr,
                               .host = dns_name_slice(&to->host),
-                              .tls = d->conf->tls,
+                              .tls = demand(t, to),
+                              .peer = &t->peer,
                               .connect_ms = d->conf->connect_ms };
     if (flow == FLOW_OUT) {
         conf.from = d->conf->from;
@@ -234,6 +283,7 @@ static void task_free(struct task *t)
 {
     timer_clear(t->d->env.timers, &t->now);
     route_cancel(&t->route_op);
+    dane_cancel(&t->dane_op);
     list_remove(&t->all);
     t->d->n_tasks--;
     arena_deinit(&t->arena);
@@ -265,6 +315,7 @@ static void finish_with(struct task *t, struct relay_outcome o)
 
 static void finish_not_now(struct task *t, const char *why)
 {
+    dane_cancel(&t->dane_op);
     if (t->line) line_free(t->line);
     t->line = NULL;
     finish_with(t, (struct relay_outcome){ .verdict = RELAY_DEFERRED,
@@ -377,12 +428,29 @@ static void remember_failure(struct task *t, const struct relay_outcome *o)
     if (soft) t->worst.verdict = RELAY_DEFERRED;
 }
 
+static void tally(struct task *t, enum tls_result result, struct slice why)
+{
+    const struct route_target *to = &t->route.target[t->target - 1];
+    if (!t->d->conf->tally) return;
+    tls_tally_add(t->d->conf->tally, &(struct tls_event){ .destination = t->job->destination,
+                                                          .level = t->level,
+                                                          .result = result,
+                                                          .mx = dns_name_slice(&to->host),
+                                                          .why = why,
+                                                          .to = to->addr,
+                                                          .from = t->from,
+                                                          .wall_ms = timers_wall_ms(t->d->env.timers) });
+}
+
 /* The connection was over before it could take mail. Says whether another address may be tried. */
 static bool after_failure(struct task *t)
 {
     struct conn *c = t->line->conn;
     bool own_fault = conn_own_address_failed(c), tls_failed = conn_tls_failed(c);
+    bool clear = tls_failed && !t->in_clear && t->level == TLS_LEVEL_MAY && t->policy.clear;
     t->from = *conn_local(c);
+    if (tls_failed) tally(t, tls_result_of(conn_tls_fault(c)), conn_failure(c)->text);
+    if (conn_tls_missing(c)) tally(t, TLS_RESULT_NOT_OFFERED, conn_failure(c)->text);
     remember_failure(t, conn_failure(c));
     line_free(t->line);
     t->line = NULL;
@@ -390,10 +458,10 @@ static bool after_failure(struct task *t)
         COUNT(t->d, tls_failed);
         log_warn(t->d->env.log, "relay.tls_failed", kv_slice("id", t->mail.queue_id),
                  kv_slice("mx", t->worst.mta_name), kv_addr("to", &t->worst.mta),
-                 kv_slice("why", t->worst.text),
-                 kv_bool("clear", !t->in_clear && !t->d->conf->tls_encrypt_only));
+                 kv_slice("why", t->worst.text), kv_cstr("policy", tls_level_words[t->level]),
+                 kv_bool("clear", clear));
     }
-    if (tls_failed && !t->in_clear && !t->d->conf->tls_encrypt_only) {
+    if (clear) {
         t->in_clear = true;
         t->target--;
         return true;
@@ -401,6 +469,74 @@ static bool after_failure(struct task *t)
     t->in_clear = false;
     /* A host that has us on its list has told its neighbours. */
     return !own_fault && t->worst.effect != EFFECT_SWITCH;
+}
+
+/* ---- DANE: once for each host ---- */
+
+static bool routed(const struct task *t)
+{
+    struct route_plan plan;
+    route_parse(&t->d->conf->route, t->job->destination, &plan);
+    return plan.kind == ROUTE_BY_MX;
+}
+
+static void dane_on(void *owner, const struct dane_answer *a)
+{
+    struct task *t = owner;
+    t->dane_op = NULL;
+    t->dane = *a;
+    for (size_t i = 0; i < a->n; i++) t->dane.pins[i].data = arena_dup(&t->arena, a->pins[i].data);
+    tick(t);
+}
+
+/* Opens the connection to the current target, or asks first how. */
+static void approach(struct task *t)
+{
+    const struct route_target *to = &t->route.target[t->target++];
+    bool dane = t->policy.level == TLS_LEVEL_DANE || t->policy.level == TLS_LEVEL_DANE_ONLY;
+    t->level = t->policy.level;
+    t->dane = (struct dane_answer){ .result = DANE_ABSENT, .why = "it is an address, without a name" };
+    t->at = dane ? TASK_DANE : TASK_OPENING;
+    if (!dane)
+        line_open(t, to);
+    else if (dns_name_slice(&to->host).n)
+        t->dane_op = dane_start(t->d->dns, routed(t) ? t->job->destination : SLICE(""),
+                                dns_name_slice(&to->host), to->addr.port, dane_on, t);
+}
+
+static void dane_prevents(struct task *t, enum tls_result result)
+{
+    const struct route_target *to = &t->route.target[t->target - 1];
+    struct slice host = dns_name_slice(&to->host);
+    struct relay_outcome o = { .verdict = RELAY_DEFERRED,
+                               .stage = RELAY_TLS,
+                               .enhanced = { 4, 7, 5 },
+                               .mta_name = host,
+                               .mta = to->addr,
+                               .text = slice_of(arena_printf(&t->arena, "DANE for %.*s: %s", SLICE_ARG(host),
+                                                             t->dane.why)) };
+    tally(t, result, o.text);
+    remember_failure(t, &o);
+    t->at = TASK_NEXT;
+}
+
+/* The answer is there: the level that holds at this target. */
+static void after_dane(struct task *t)
+{
+    switch (t->dane.result) {
+    case DANE_PINNED: t->level = TLS_LEVEL_DANE; break;
+    case DANE_ENCRYPT: t->level = TLS_LEVEL_ENCRYPT; break;
+    case DANE_FAILED: dane_prevents(t, TLS_RESULT_DNSSEC_INVALID); return;
+    case DANE_ABSENT:
+        if (t->policy.level == TLS_LEVEL_DANE_ONLY) {
+            dane_prevents(t, TLS_RESULT_DANE_REQUIRED);
+            return;
+        }
+        t->level = TLS_LEVEL_MAY;
+        break;
+    }
+    t->at = TASK_OPENING;
+    line_open(t, &t->route.target[t->target - 1]);
 }
 
 static void start_or_join(struct task *t)
@@ -460,13 +596,19 @@ static bool step(struct task *t)
             finish_with(t, t->worst);
             return false;
         }
-        t->at = TASK_OPENING;
-        line_open(t, &t->route.target[t->target++]);
-        return false;
+        approach(t);
+        return t->at == TASK_DANE;
+    case TASK_DANE:
+        if (t->dane_op) return false;
+        after_dane(t);
+        return t->at == TASK_NEXT;
     case TASK_OPENING:
         if (conn_state(t->line->conn) == CONN_OPENING) return false;
         if (conn_state(t->line->conn) == CONN_READY) {
-            if (conn_is_tls(t->line->conn)) COUNT(t->d, tls);
+            bool is_tls = conn_is_tls(t->line->conn);
+            if (is_tls) COUNT(t->d, tls);
+            t->from = *conn_local(t->line->conn);
+            tally(t, is_tls ? TLS_RESULT_SUCCESS : TLS_RESULT_CLEAR, SLICE(""));
             send_mail(t);
             return true;
         }
@@ -540,6 +682,7 @@ static void start(void *owner, struct delivery_job *job, delivery_done_fn *done,
     t->rcpts = arena_alloc(&t->arena, MAX(job->n_rcpts, (size_t)1) * sizeof *t->rcpts);
     t->outcomes = arena_alloc(&t->arena, MAX(job->n_rcpts, (size_t)1) * sizeof *t->outcomes);
     fill_constants(t);
+    tls_policy_find(&d->conf->policies, job->destination, job->flow == FLOW_OUT && routed(t), &t->policy);
     if (job->flow == FLOW_OUT && d->conf->gate) t->ticket = gate_ticket(d->conf->gate, now_ms(d));
     timer_set_in(d->env.timers, &t->now, 0, now_on, t);
 }
@@ -605,12 +748,10 @@ void delivery_conf_default(struct delivery_conf *c)
                                  .limits = session_limits_rfc5321 };
 }
 
-static struct session_conf session_conf(const struct delivery_conf *c, enum flow flow, bool in_clear)
+static struct session_conf session_conf(const struct delivery_conf *c, enum flow flow, enum session_tls tls)
 {
     return (struct session_conf){ .helo = flow == FLOW_OUT && c->helo ? c->helo : c->node_helo,
-                                  .tls = !c->tls || in_clear   ? SESSION_TLS_OFF
-                                         : c->tls_encrypt_only ? SESSION_TLS_ENCRYPT
-                                                               : SESSION_TLS_MAY,
+                                  .tls = tls,
                                   .eightbit_anyway = c->eightbit_anyway,
                                   .no_chunking = c->no_chunking,
                                   .mails_max = MAX(c->mails_per_connection, 1u),
@@ -631,7 +772,8 @@ struct delivery *delivery_create(const struct env *env, const struct delivery_co
     list_init(&d->tasks);
     list_init(&d->lines);
     for (enum flow f = 0; f < FLOW_COUNT; f++)
-        for (int clear = 0; clear < 2; clear++) d->sessions[f][clear] = session_conf(conf, f, clear);
+        for (enum session_tls m = SESSION_TLS_OFF; m <= SESSION_TLS_ENCRYPT; m++)
+            d->sessions[f][m] = session_conf(conf, f, m);
     return d;
 }
 

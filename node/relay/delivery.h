@@ -19,6 +19,8 @@
 #include "node/relay/route.h"
 #include "node/relay/rulebook.h"
 #include "node/relay/session.h"
+#include "node/relay/tls_policy.h"
+#include "node/relay/tls_tally.h"
 
 struct refusal { /* evidence for the coordinators: proto/edge.proto's Refusal. Slices are borrowed */
     struct slice identity, provider, destination;
@@ -40,9 +42,12 @@ struct delivery_conf {     /* borrowed, const, shared by all loops of a node */
     const char *node_helo; /* FLOW_IN */
     struct gate *gate;     /* NULL only in tests */
     struct route_conf route;
-    struct rulebook *rules;  /* NULL: replies are taken by their code alone */
-    struct tls_context *tls; /* for STARTTLS; NULL: never */
-    bool tls_encrypt_only;   /* clear text never, not even when TLS is not offered or fails */
+    struct rulebook *rules;         /* NULL: replies are taken by their code alone */
+    struct tls_context *tls;        /* for STARTTLS; NULL: never, whatever the policies say */
+    struct tls_context *tls_strict; /* TLS 1.2 at least: levels ENCRYPT and DANE */
+    struct tls_context *tls_verify; /* and with the CAs: level VERIFY */
+    struct tls_policies policies;
+    struct tls_tally *tally; /* NULL: nobody counts */
     bool eightbit_anyway, no_chunking;
     uint32_t mails_per_connection; /* 20 */
     uint32_t connect_ms;

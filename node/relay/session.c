@@ -222,6 +222,7 @@ static void greeted(struct session *s, uint64_t now_ms)
         return;
     }
     if (!s->tls && s->conf->tls == SESSION_TLS_ENCRYPT) {
+        s->tls_missing = true;
         end_with(s,
                  ours(s, RELAY_DEFERRED, (struct enhanced){ 4, 7, 4 }, "TLS is required and was not offered"),
                  SESSION_WANTS_CLOSE);
@@ -257,6 +258,7 @@ static void starttls_on(struct session *s, uint64_t now_ms)
         return;
     }
     if (s->conf->tls == SESSION_TLS_ENCRYPT) {
+        s->tls_missing = true;
         refuse_connection(s);
         return;
     }

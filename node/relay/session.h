@@ -59,6 +59,7 @@ struct session {
     struct wire_caps caps;
     bool tls;                     /* the conversation is encrypted */
     bool tls_refused;             /* TLS was offered and did not come about: `failure` is about that */
+    bool tls_missing;             /* TLS is required and was not offered */
     struct relay_outcome failure; /* verdict PENDING: none; its text lives in the session */
     uint32_t mails;               /* begun on this connection */
 

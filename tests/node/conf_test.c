@@ -78,6 +78,19 @@ TEST(each_mistake_is_named)
         { "cluster: cluster.yaml\nname: edge1\nlisten: { mx: [ \"127.0.0.1:25\" ] }\n"
           "relay: { rules: cluster.yaml }\n",
           CLUSTER, "cluster.yaml:1: group, provider or rule was expected: cluster:", true },
+        { "cluster: cluster.yaml\nname: edge1\nlisten: { mx: [ \"127.0.0.1:25\" ] }\n"
+          "relay:\n  tls_policy:\n    - { domain: a.example, policy: dane }\n",
+          CLUSTER, "node.yaml:6: relay.tls_policy: a.example: dane needs relay.dane: yes", true },
+        { "cluster: cluster.yaml\nname: edge1\nlisten: { mx: [ \"127.0.0.1:25\" ] }\n"
+          "relay:\n  tls: no\n  tls_policy:\n    - { domain: a.example, policy: verify }\n",
+          CLUSTER, "node.yaml:7: relay.tls_policy: a.example: verify needs TLS, but relay.tls is off", true },
+        { "cluster: cluster.yaml\nname: edge1\nlisten: { mx: [ \"127.0.0.1:25\" ] }\n"
+          "relay:\n  tls_policy:\n    - { domain: a.example, policy: may }\n    - { domain: A.example, "
+          "policy: none }\n",
+          CLUSTER, "node.yaml:7: relay.tls_policy: A.example: has a rule in line 6 already", true },
+        { "cluster: cluster.yaml\nname: edge1\nlisten: { mx: [ \"127.0.0.1:25\" ] }\n"
+          "relay: { tls_policy: [ { domain: a.example, policy: must } ] }\n",
+          CLUSTER, "policy: \"must\" is not allowed", true },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct node_conf c;

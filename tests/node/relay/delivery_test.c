@@ -6,8 +6,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+
 #include "base/loop_uv.h"
 #include "base/tls_uv.h"
+#include "node/relay/dane.h"
 #include "tests/base/peer.h" /* RUN_UNTIL */
 #include "tests/certs.h"
 #include "tests/node/relay/receiver.h"
@@ -41,6 +45,7 @@ struct world {
     struct delivery *delivery;
     struct deliverer port;
     struct route_answer route;
+    struct dane_answer dane;
     struct job jobs[JOBS_MAX];
     size_t n_jobs, refusals;
     char refusal[600];
@@ -73,6 +78,45 @@ struct route_op *route_start(const struct route_conf *conf, struct resolver *dns
 }
 
 void route_cancel(struct route_op **op)
+{
+    if (*op) timer_clear(the_world->env->timers, &(*op)->timer);
+    free(*op);
+    *op = NULL;
+}
+
+void route_parse(const struct route_conf *conf, struct slice destination, struct route_plan *out)
+{
+    *out = (struct route_plan){ .kind = ROUTE_BY_MX };
+}
+
+/* ---- DANE: an answer of the test's ---- */
+
+struct dane_op {
+    struct timer timer;
+    dane_done_fn *done;
+    void *owner;
+};
+
+static void dane_now(struct timer *t)
+{
+    struct dane_op op = *(struct dane_op *)t->owner;
+    free(t->owner);
+    op.done(op.owner, &the_world->dane);
+}
+
+struct dane_op *dane_start(struct resolver *dns, struct slice domain, struct slice host, uint16_t port,
+                           dane_done_fn *done, void *owner)
+{
+    struct dane_op *op = xzalloc(sizeof *op);
+    op->done = done;
+    op->owner = owner;
+    assert_slice(domain, "example.net");
+    assert_slice(host, "mx.example.net");
+    timer_set_in(the_world->env->timers, &op->timer, 0, dane_now, op);
+    return op;
+}
+
+void dane_cancel(struct dane_op **op)
 {
     if (*op) timer_clear(the_world->env->timers, &(*op)->timer);
     free(*op);
@@ -576,7 +620,10 @@ TEST(tls_is_used_when_offered_and_clear_text_when_it_fails)
     assert_int_equal(atomic_load(&delivery_counters(w.delivery)->tls_failed), 1);
     delivery_destroy(w.delivery);
 
-    w.conf.tls_encrypt_only = true;
+    w.conf.tls_strict = w.conf.tls;
+    w.conf.policies = (struct tls_policies){
+        .rules = &(struct tls_rule){ .domain = "*", .level = TLS_LEVEL_ENCRYPT }, .n = 1
+    };
     go(&w);
     j = start(&w, FLOW_OUT, 1);
     WAIT(&w, j->done);
@@ -639,4 +686,152 @@ TEST(postfixs_own_sink_takes_what_we_send)
     kill(sink, SIGTERM);
     waitpid(sink, NULL, 0);
     teardown(&w);
+}
+
+/* ---- how it must be protected ---- */
+
+struct tls_world {
+    struct world w;
+    char *folder;
+    struct certs *ca, *other;
+    struct cert_files right, foreign, wrong_name;
+    struct receiver r;
+    struct tls_rule rule;
+    uint64_t seen[TLS_RESULTS];
+};
+
+static void tls_setup(struct tls_world *t)
+{
+    *t = (struct tls_world){ .folder = test_folder() };
+    t->ca = certs_create(t->folder, "ca");
+    t->other = certs_create(t->folder, "other");
+    certs_issue(t->ca, "right", "mx", "DNS:mx.example.net", 1, &t->right);
+    certs_issue(t->ca, "wrong", "mx", "DNS:mx.example.org", 1, &t->wrong_name);
+    certs_issue(t->other, "foreign", "mx", "DNS:mx.example.net", 1, &t->foreign);
+    setup(&t->w);
+    receiver_init(&t->r, t->w.env, "127.0.0.1");
+    route_to(&t->w, &t->r.addr, "mx.example.net");
+    t->r.reply[AT_EHLO] = "250-mx.example.net\r\n250 STARTTLS";
+    struct tls_conf strict = { .verify = TLS_VERIFY_NONE },
+                    verify = { .ca_file = t->right.ca, .verify = TLS_VERIFY_SERVER };
+    struct delivery_conf *c = &t->w.conf;
+    c->tls = tls_context_opportunistic_client();
+    assert_int_equal(tls_context_create(&strict, &c->tls_strict, NULL), ERR_OK);
+    assert_int_equal(tls_context_create(&verify, &c->tls_verify, NULL), ERR_OK);
+    c->tally = tls_tally_create();
+    c->idle_ms = 0;
+    t->rule = (struct tls_rule){ .domain = "example.net" };
+    c->policies = (struct tls_policies){ .rules = &t->rule, .n = 1 };
+    go(&t->w);
+}
+
+static void tls_teardown(struct tls_world *t)
+{
+    struct delivery_conf c = t->w.conf;
+    receiver_deinit(&t->r);
+    tls_context_destroy(t->r.tls);
+    teardown(&t->w);
+    tls_context_destroy(c.tls);
+    tls_context_destroy(c.tls_strict);
+    tls_context_destroy(c.tls_verify);
+    tls_tally_destroy(c.tally);
+    certs_destroy(t->ca);
+    certs_destroy(t->other);
+    test_folder_remove(t->folder);
+    free(t->folder);
+}
+
+/* What comes of a mail to a receiver with this certificate (NULL: it offers no TLS), by this policy. */
+static void try_level(struct tls_world *t, const struct cert_files *cert, enum tls_level level,
+                      enum delivery_outcome outcome, enum tls_result result)
+{
+    struct tls_conf own = { 0 };
+    uint64_t now[TLS_RESULTS];
+    tls_context_destroy(t->r.tls);
+    t->r.tls = NULL;
+    if (cert) own.cert_file = cert->cert, own.key_file = cert->key;
+    if (cert) assert_int_equal(tls_context_create(&own, &t->r.tls, NULL), ERR_OK);
+    t->r.reply[AT_EHLO] = cert ? "250-mx.example.net\r\n250 STARTTLS" : "250 mx.example.net";
+    t->rule.level = (int)level;
+    struct job *j = start(&t->w, FLOW_OUT, 1);
+    WAIT(&t->w, j->done);
+    if (j->results[0].outcome != outcome) print_error("level %s: %s\n", tls_level_words[level], j->reply[0]);
+    assert_int_equal(j->results[0].outcome, outcome);
+    tls_tally_totals(t->w.conf.tally, now);
+    assert_int_equal(now[result], t->seen[result] + 1);
+    memcpy(t->seen, now, sizeof now);
+}
+
+TEST(each_policy_takes_what_it_promises_and_nothing_less)
+{
+    struct tls_world t;
+    tls_setup(&t);
+    try_level(&t, NULL, TLS_LEVEL_MAY, DELIVERY_SENT, TLS_RESULT_CLEAR);
+    try_level(&t, &t.foreign, TLS_LEVEL_MAY, DELIVERY_SENT, TLS_RESULT_SUCCESS);
+    try_level(&t, &t.right, TLS_LEVEL_NONE, DELIVERY_SENT, TLS_RESULT_CLEAR);
+    try_level(&t, NULL, TLS_LEVEL_ENCRYPT, DELIVERY_DEFERRED, TLS_RESULT_NOT_OFFERED);
+    try_level(&t, &t.foreign, TLS_LEVEL_ENCRYPT, DELIVERY_SENT, TLS_RESULT_SUCCESS);
+    try_level(&t, &t.right, TLS_LEVEL_VERIFY, DELIVERY_SENT, TLS_RESULT_SUCCESS);
+    try_level(&t, &t.foreign, TLS_LEVEL_VERIFY, DELIVERY_DEFERRED, TLS_RESULT_UNTRUSTED);
+    try_level(&t, &t.wrong_name, TLS_LEVEL_VERIFY, DELIVERY_DEFERRED, TLS_RESULT_NAME);
+    const char *names[] = { ".example.org" };
+    t.rule.match = (struct opt_list){ names, 1 };
+    try_level(&t, &t.wrong_name, TLS_LEVEL_VERIFY, DELIVERY_SENT, TLS_RESULT_SUCCESS);
+    try_level(&t, &t.right, TLS_LEVEL_VERIFY, DELIVERY_DEFERRED, TLS_RESULT_NAME);
+    tls_teardown(&t);
+}
+
+TEST(a_failed_handshake_is_followed_by_clear_text_only_where_the_policy_says_so)
+{
+    struct tls_world t;
+    tls_setup(&t);
+    t.r.reply[AT_STARTTLS] = "220 go ahead\r\n220 this is no TLS";
+    t.rule.on_failure = TLS_ON_FAILURE_DEFER;
+    try_level(&t, &t.right, TLS_LEVEL_MAY, DELIVERY_DEFERRED, TLS_RESULT_FAILED);
+    t.rule.on_failure = TLS_ON_FAILURE_CLEAR;
+    try_level(&t, &t.right, TLS_LEVEL_MAY, DELIVERY_SENT, TLS_RESULT_CLEAR);
+    try_level(&t, &t.right, TLS_LEVEL_VERIFY, DELIVERY_DEFERRED, TLS_RESULT_FAILED);
+    t.r.reply[AT_STARTTLS] = "454 4.7.0 not now";
+    try_level(&t, &t.right, TLS_LEVEL_ENCRYPT, DELIVERY_DEFERRED, TLS_RESULT_NOT_OFFERED);
+    t.r.reply[AT_STARTTLS] = "554 5.7.0 never";
+    try_level(&t, &t.right, TLS_LEVEL_ENCRYPT, DELIVERY_DEFERRED, TLS_RESULT_NOT_OFFERED);
+    tls_teardown(&t);
+}
+
+static struct slice spki_sha256(const char *cert, unsigned char out[static 32])
+{
+    unsigned n = 32;
+    unsigned char *der = NULL;
+    FILE *f = fopen(cert, "r");
+    X509 *x = PEM_read_X509(f, NULL, NULL, NULL);
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
+    assert_int_equal(EVP_Digest(der, (size_t)len, out, &n, EVP_sha256(), NULL), 1);
+    OPENSSL_free(der);
+    X509_free(x);
+    fclose(f);
+    return slice_from(out, n);
+}
+
+TEST(dane_decides_by_the_receivers_own_records)
+{
+    struct tls_world t;
+    unsigned char pin[32];
+    tls_setup(&t);
+    struct dane_answer *a = &t.w.dane;
+    *a = (struct dane_answer){ .result = DANE_ABSENT, .why = "its address is not signed" };
+    try_level(&t, NULL, TLS_LEVEL_DANE, DELIVERY_SENT, TLS_RESULT_CLEAR);
+    try_level(&t, &t.right, TLS_LEVEL_DANE_ONLY, DELIVERY_DEFERRED, TLS_RESULT_DANE_REQUIRED);
+    a->result = DANE_FAILED;
+    try_level(&t, &t.right, TLS_LEVEL_DANE, DELIVERY_DEFERRED, TLS_RESULT_DNSSEC_INVALID);
+    a->result = DANE_ENCRYPT;
+    try_level(&t, NULL, TLS_LEVEL_DANE, DELIVERY_DEFERRED, TLS_RESULT_NOT_OFFERED);
+    try_level(&t, &t.wrong_name, TLS_LEVEL_DANE, DELIVERY_SENT, TLS_RESULT_SUCCESS);
+    a->result = DANE_PINNED;
+    a->n = 1;
+    a->pins[0] = (struct tls_pin){ 3, 1, 1, spki_sha256(t.wrong_name.cert, pin) };
+    try_level(&t, &t.wrong_name, TLS_LEVEL_DANE, DELIVERY_SENT,
+              TLS_RESULT_SUCCESS); /* the name does not count */
+    try_level(&t, &t.right, TLS_LEVEL_DANE, DELIVERY_DEFERRED, TLS_RESULT_FAILED);
+    try_level(&t, &t.wrong_name, TLS_LEVEL_DANE_ONLY, DELIVERY_SENT, TLS_RESULT_SUCCESS);
+    tls_teardown(&t);
 }
