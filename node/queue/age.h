@@ -21,6 +21,9 @@ uint64_t age_longest_wait_ms(const struct retry_conf *c);
 /* Nothing was done or planned for the message in all the time of a longest wait: its age is doubtful. */
 bool age_is_doubtful(const struct retry_conf *c, const struct envelope *e, uint64_t now_wall_ms);
 
+/* The same of one that was last touched, or is next due, at `touched_wall_ms`. */
+bool age_untouched(const struct retry_conf *c, uint64_t touched_wall_ms, uint64_t now_wall_ms);
+
 /* How long a doubtful message lives at least, so that it is tried twice: two longest waits, at most a whole life. */
 uint64_t age_grace_ms(const struct retry_conf *c);
 

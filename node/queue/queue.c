@@ -8,6 +8,10 @@
 #include "base/timers.h"
 #include "node/queue/age.h"
 
+/* Live messages beside those with the deliverer. A start after a long rest finds many messages whose senders are to be
+ * told: not all of them at once. */
+enum { WRITING_MAX = 10000 };
+
 /* A message something happens to: its envelope as it will be on disk when all that was written is. */
 struct live {
     struct queue *queue;
@@ -101,25 +105,38 @@ static void maybe_drop(struct live *l)
 
 /* ---- destinations ---- */
 
-/* The destination of a recipient, lower case, into `out`. */
-static struct slice dest_of(const struct queue *q, enum flow flow, const struct envelope_rcpt *r, char *out,
-                            size_t cap)
+/* The destination, lower case, into `out`: of a domain, or where it was redirected to. */
+static struct slice dest_of_domain(const struct queue *q, enum flow flow, struct slice domain,
+                                   struct slice redirected, char *out, size_t cap)
 {
-    struct slice domain = envelope_domain(r->address);
-    const char *hop = flow == FLOW_IN && !r->next_hop.n ? q->conf.next_hop(q->conf.owner, domain) : NULL;
-    struct slice dest = r->next_hop.n ? r->next_hop : hop ? slice_of(hop) : domain;
+    const char *hop = flow == FLOW_IN && !redirected.n ? q->conf.next_hop(q->conf.owner, domain) : NULL;
+    struct slice dest = redirected.n ? redirected : hop ? slice_of(hop) : domain;
     size_t n = MIN(dest.n, cap - 1);
     for (size_t i = 0; i < n; i++) out[i] = ascii_lower(dest.p[i]);
     out[n] = '\0';
     return slice_from(out, n);
 }
 
-/* At most `most_ms` ahead. What is past keeps its order. */
-static uint64_t to_boot(const struct queue *q, uint64_t wall_ms, uint64_t most_ms)
+static struct slice dest_of(const struct queue *q, enum flow flow, const struct envelope_rcpt *r, char *out,
+                            size_t cap)
 {
-    uint64_t wall = timers_wall_ms(q->env->timers), now = timers_now_ms(q->env->timers);
-    if (wall_ms <= wall) return now > wall - wall_ms ? now - (wall - wall_ms) : 1;
-    return now + age_wait_ms(wall_ms, wall, most_ms);
+    return dest_of_domain(q, flow, envelope_domain(r->address), r->next_hop, out, cap);
+}
+
+struct clocks { /* one moment on both */
+    uint64_t wall_ms, boot_ms;
+};
+
+static struct clocks clocks(const struct queue *q)
+{
+    return (struct clocks){ timers_wall_ms(q->env->timers), timers_now_ms(q->env->timers) };
+}
+
+/* At most `most_ms` ahead. What is past keeps its order. */
+static uint64_t to_boot(const struct clocks *c, uint64_t wall_ms, uint64_t most_ms)
+{
+    if (wall_ms > c->wall_ms) return c->boot_ms + age_wait_ms(wall_ms, c->wall_ms, most_ms);
+    return c->boot_ms > c->wall_ms - wall_ms ? c->boot_ms - (c->wall_ms - wall_ms) : 1;
 }
 
 static struct schedule_leg *find_leg(struct schedule_leg *legs, size_t n, struct slice dest)
@@ -135,11 +152,12 @@ static size_t legs_of(const struct queue *q, const struct envelope *e, struct ar
 {
     char text[ENVELOPE_ADDRESS_MAX + 1];
     uint64_t longest = age_longest_wait_ms(&q->conf.schedule.retry);
+    struct clocks c = clocks(q);
     size_t n = 0;
     for (size_t i = 0; i < e->n_rcpts; i++) {
         if (e->rcpts[i].state != RCPT_WAITING) continue;
         struct slice dest = dest_of(q, e->flow, &e->rcpts[i], text, sizeof text);
-        uint64_t due = to_boot(q, e->rcpts[i].next_try_wall_ms, longest);
+        uint64_t due = to_boot(&c, e->rcpts[i].next_try_wall_ms, longest);
         struct schedule_leg *leg = find_leg(legs, n, dest);
         if (leg)
             leg->due_ms = MIN(leg->due_ms, due);
@@ -149,20 +167,24 @@ static size_t legs_of(const struct queue *q, const struct envelope *e, struct ar
     return n;
 }
 
+struct ages {
+    uint64_t arrival_wall_ms, expiry_wall_ms;
+    bool delay_told;
+};
+
 /* When its sender hears of it: of the delay, of the end. A doubtful age counts only after more tries. */
-static void set_ages(const struct queue *q, const struct envelope *e, bool doubted,
-                     struct schedule_message *m)
+static void set_ages(const struct queue *q, const struct ages *a, bool doubted, struct schedule_message *m)
 {
     const struct retry_conf *r = &q->conf.schedule.retry;
-    uint64_t now = timers_now_ms(q->env->timers);
+    struct clocks c = clocks(q);
     m->doubted = doubted;
     m->delayed_ms = UINT64_MAX;
-    if (r->delay_dsn_ms && !e->delay_dsn_sent)
-        m->delayed_ms = to_boot(q, e->arrival_wall_ms + r->delay_dsn_ms, r->delay_dsn_ms);
-    m->expiry_ms = to_boot(q, e->expiry_wall_ms, r->expire_ms);
+    if (r->delay_dsn_ms && !a->delay_told)
+        m->delayed_ms = to_boot(&c, a->arrival_wall_ms + r->delay_dsn_ms, r->delay_dsn_ms);
+    m->expiry_ms = to_boot(&c, a->expiry_wall_ms, r->expire_ms);
     if (!doubted) return;
-    m->delayed_ms = MAX(m->delayed_ms, now + age_longest_wait_ms(r));
-    m->expiry_ms = MAX(m->expiry_ms, now + age_grace_ms(r));
+    m->delayed_ms = MAX(m->delayed_ms, c.boot_ms + age_longest_wait_ms(r));
+    m->expiry_ms = MAX(m->expiry_ms, c.boot_ms + age_grace_ms(r));
 }
 
 static void add(struct queue *q, const struct envelope *e, bool doubted)
@@ -172,7 +194,8 @@ static void add(struct queue *q, const struct envelope *e, bool doubted)
     struct schedule_message m = {
         .id = e->id, .flow = e->flow, .legs = legs, .n_legs = legs_of(q, e, &a, legs)
     };
-    set_ages(q, e, doubted, &m);
+    struct ages ages = { e->arrival_wall_ms, e->expiry_wall_ms, e->delay_dsn_sent };
+    set_ages(q, &ages, doubted, &m);
     m.pinned = e->given_to.n > 0 && q->ports.giver.give; /* alone, nobody else can have it */
     m.held = e->hold != HOLD_NONE;
     if (m.n_legs) {
@@ -183,6 +206,21 @@ static void add(struct queue *q, const struct envelope *e, bool doubted)
         spool_remove(q->ports.spool, &e->id, NULL, NULL);
     }
     arena_deinit(&a);
+}
+
+/* From the line of the index alone: a start with a full queue reads no envelopes. */
+static void add_line(struct queue *q, const struct spool_item *it)
+{
+    char text[ENVELOPE_ADDRESS_MAX + 1];
+    const struct retry_conf *r = &q->conf.schedule.retry;
+    struct clocks c = clocks(q);
+    struct ages ages = { it->arrival_wall_ms, it->expiry_wall_ms, it->delay_told };
+    struct schedule_leg leg = { .dest = dest_of_domain(q, it->flow, it->domain, (struct slice){ "", 0 }, text,
+                                                       sizeof text),
+                                .due_ms = to_boot(&c, it->due_wall_ms, age_longest_wait_ms(r)) };
+    struct schedule_message m = { .id = it->id, .flow = it->flow, .legs = &leg, .n_legs = 1 };
+    set_ages(q, &ages, age_untouched(r, MAX(it->arrival_wall_ms, it->due_wall_ms), c.wall_ms), &m);
+    schedule_add(q->schedule, &m);
 }
 
 static void add_stored(struct queue *q, const struct queue_id *id)
@@ -578,7 +616,8 @@ static void run(struct queue *q)
         if (q->stopped && !q->live.n) timer_set_in(q->env->timers, &q->due, 0, stopped_due, q);
         return;
     }
-    while (schedule_next(q->schedule, timers_now_ms(q->env->timers), &x)) {
+    size_t live_max = q->conf.schedule.active_max + WRITING_MAX;
+    while (q->live.n < live_max && schedule_next(q->schedule, timers_now_ms(q->env->timers), &x)) {
         struct queue_id id = x.id;
         switch (x.kind) {
         case SCHEDULE_START: start_leg(q, &x); break;
@@ -587,7 +626,8 @@ static void run(struct queue *q)
         case SCHEDULE_EXPIRED: tell_age(q, &x); break;
         }
     }
-    uint64_t at = schedule_due_ms(q->schedule);
+    /* What is live comes back here when it is done. */
+    uint64_t at = q->live.n < live_max ? schedule_due_ms(q->schedule) : UINT64_MAX;
     if (at == UINT64_MAX)
         timer_clear(q->env->timers, &q->due);
     else
@@ -609,7 +649,10 @@ struct queue *queue_create(const struct env *env, const struct queue_conf *conf,
 static bool add_found(void *owner, const struct spool_item *it)
 {
     struct queue *q = owner;
-    if (!schedule_knows(q->schedule, &it->id)) add_stored(q, &it->id);
+    if (it->complete)
+        add_line(q, it);
+    else if (!schedule_knows(q->schedule, &it->id))
+        add_stored(q, &it->id);
     return true;
 }
 

@@ -9,8 +9,13 @@ enum {
     AT_ARRIVAL = 16,
     AT_SIZE = 24,
     AT_CHUNKS = 32,
-    AT_DOMAIN = 36
+    AT_EXPIRY = 36,
+    AT_FLAGS = 44,
+    AT_DOMAIN = 45,
+    AT_DOMAIN_V1 = 36, /* the first version ended here: its lines do not tell the expiry */
 };
+
+enum { FLAG_DELAY_TOLD = 1, FLAG_MORE = 2 };
 
 static void put_be(char *p, uint64_t v, int n)
 {
@@ -53,6 +58,20 @@ static struct slice shared_domain(const struct envelope *e)
     return domain;
 }
 
+/* What the scheduler has to know and the head does not hold. */
+static bool says_more(const struct envelope *e)
+{
+    bool more = e->given_to.n || e->hold != HOLD_NONE;
+    for (size_t i = 0; !more && i < e->n_rcpts; i++)
+        more = e->rcpts[i].state == RCPT_WAITING && e->rcpts[i].next_hop.n;
+    return more;
+}
+
+static size_t domain_at(const char *record)
+{
+    return record[AT_VERSION] == 1 ? AT_DOMAIN_V1 : AT_DOMAIN;
+}
+
 static void seal(char *record, size_t n)
 {
     put_be(record + AT_SUM, crc32c(slice_from(record + AT_DUE, n - AT_DUE)), 4);
@@ -67,6 +86,8 @@ enum err record_pack(const struct envelope *e, uint64_t size, uint32_t chunks, s
     put_be(head + AT_ARRIVAL, e->arrival_wall_ms, 8);
     put_be(head + AT_SIZE, size, 8);
     put_be(head + AT_CHUNKS, chunks, 4);
+    put_be(head + AT_EXPIRY, e->expiry_wall_ms, 8);
+    head[AT_FLAGS] = (char)((e->delay_dsn_sent ? FLAG_DELAY_TOLD : 0) | (says_more(e) ? FLAG_MORE : 0));
     head[AT_DOMAIN] = (char)domain.n;
     enum err err = buf_append(out, slice_from(head, sizeof head));
     if (!err) err = buf_append(out, domain);
@@ -82,7 +103,7 @@ enum err record_pack(const struct envelope *e, uint64_t size, uint32_t chunks, s
 void record_set_body(struct buf *record, uint64_t size, uint32_t chunks)
 {
     char *p = record->p + record->head;
-    ASSERT(buf_len(record) >= RECORD_HEAD_BYTES);
+    ASSERT(buf_len(record) > AT_DOMAIN_V1);
     put_be(p + AT_SIZE, size, 8);
     put_be(p + AT_CHUNKS, chunks, 4);
     seal(p, buf_len(record));
@@ -91,16 +112,22 @@ void record_set_body(struct buf *record, uint64_t size, uint32_t chunks)
 enum err record_peek(struct slice record, struct record_head *out)
 {
     const char *p = record.p;
-    if (record.n < RECORD_HEAD_BYTES || p[AT_MAGIC] != 'g') return ERR_MALFORMED;
+    if (record.n <= AT_DOMAIN_V1 || p[AT_MAGIC] != 'g') return ERR_MALFORMED;
     if ((unsigned char)p[AT_VERSION] > RECORD_VERSION) return ERR_REFUSED;
-    struct slice domain = slice_sub(record, RECORD_HEAD_BYTES, (unsigned char)p[AT_DOMAIN]);
-    if (p[AT_VERSION] == 0 || (unsigned char)p[AT_FLOW] >= FLOW_COUNT ||
-        domain.n != (unsigned char)p[AT_DOMAIN])
+    size_t at = domain_at(p);
+    if (record.n <= at) return ERR_MALFORMED;
+    struct slice domain = slice_sub(record, at + 1, (unsigned char)p[at]);
+    if (p[AT_VERSION] == 0 || (unsigned char)p[AT_FLOW] >= FLOW_COUNT || domain.n != (unsigned char)p[at])
         return ERR_MALFORMED;
+    bool v1 = at == AT_DOMAIN_V1;
+    unsigned flags = v1 ? FLAG_MORE : (unsigned char)p[AT_FLAGS]; /* to be sure: read the envelope */
     *out = (struct record_head){ .item = { .flow = (enum flow)p[AT_FLOW],
                                            .due_wall_ms = get_be(p + AT_DUE, 8),
                                            .arrival_wall_ms = get_be(p + AT_ARRIVAL, 8),
                                            .size_bytes = get_be(p + AT_SIZE, 8),
+                                           .expiry_wall_ms = v1 ? 0 : get_be(p + AT_EXPIRY, 8),
+                                           .delay_told = flags & FLAG_DELAY_TOLD,
+                                           .complete = domain.n && !(flags & FLAG_MORE),
                                            .domain = domain },
                                  .chunks = (uint32_t)get_be(p + AT_CHUNKS, 4) };
     return ERR_OK;
@@ -108,8 +135,9 @@ enum err record_peek(struct slice record, struct record_head *out)
 
 struct slice record_index(struct slice record)
 {
-    ASSERT(record.n >= RECORD_HEAD_BYTES);
-    return slice_sub(record, 0, RECORD_HEAD_BYTES + (size_t)(unsigned char)record.p[AT_DOMAIN]);
+    size_t at = domain_at(record.p);
+    ASSERT(record.n > at);
+    return slice_sub(record, 0, at + 1 + (size_t)(unsigned char)record.p[at]);
 }
 
 enum err record_unpack(struct slice record, struct arena *a, struct envelope *out)
@@ -119,7 +147,7 @@ enum err record_unpack(struct slice record, struct arena *a, struct envelope *ou
     enum err err = record_peek(record, &head);
     if (err) return err;
     if (get_be(record.p + AT_SUM, 4) != crc32c(slice_skip(record, AT_DUE))) return ERR_MALFORMED;
-    err = envelope_unpack(slice_skip(record, RECORD_HEAD_BYTES + head.item.domain.n), a, &e);
+    err = envelope_unpack(slice_skip(record, record_index(record).n), a, &e);
     if (err) return err;
     e.size_bytes = head.item.size_bytes;
     e.chunks = head.chunks;

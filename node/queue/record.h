@@ -4,7 +4,11 @@
  * start with a full queue nor a remove has to unpack envelopes. All numbers are big-endian.
  *
  *   0 'g'  1 version  2 flow  3 zero  4 CRC-32C of all that follows
- *   8 due_wall_ms  16 arrival_wall_ms  24 size_bytes  32 chunks  36 n, n bytes of domain  then the envelope */
+ *   8 due_wall_ms  16 arrival_wall_ms  24 size_bytes  32 chunks  36 expiry_wall_ms  44 flags  45 n, n bytes of domain
+ *   then the envelope
+ *
+ * flags: 1 the sender has heard of the delay, 2 the envelope says more (held, redirected, in doubt). Version 1 had neither expiry nor flags, its n
+ * lay at 36; it is read. */
 #ifndef GEMEL_NODE_QUEUE_RECORD_H
 #define GEMEL_NODE_QUEUE_RECORD_H
 
@@ -12,8 +16,8 @@
 #include "node/queue/spool.h"
 
 enum {
-    RECORD_VERSION = 1,
-    RECORD_HEAD_BYTES = 37,
+    RECORD_VERSION = 2,
+    RECORD_HEAD_BYTES = 46,
     RECORD_BYTES_MAX = RECORD_HEAD_BYTES + 255 + ENVELOPE_BYTES_MAX,
     RECORD_INDEX_BYTES_MAX = RECORD_HEAD_BYTES + 255,
 };

@@ -10,6 +10,8 @@ enum {
     NOT_NOW_WAIT_MS = 1000,    /* before a leg that was not even tried goes again */
     IDLE_DEST_MS = 10 * 60000, /* how long an empty destination is remembered for its failures */
     BUCKETS_MIN = 1024,
+    READY_MAX =
+        1000, /* of a destination, taken from those that wait: the rest is taken when these have gone */
 };
 
 enum leg_state { LEG_WAITING, LEG_READY, LEG_ACTIVE, LEG_PARKED, LEG_DONE };
@@ -157,7 +159,7 @@ static void dest_settle(struct schedule *s, struct dest *d, uint64_t now_ms)
         list_append(&s->turns, &d->turn);
 
     uint64_t wake = UINT64_MAX;
-    if (d->waiting.n) wake = heap_first(&d->waiting)->key;
+    if (d->waiting.n && d->n_ready < READY_MAX) wake = heap_first(&d->waiting)->key;
     if (d->n_ready && d->hold_until_ms > now_ms) wake = MIN(wake, d->hold_until_ms);
     if (d->legs == 0) wake = d->failures ? MAX(d->hold_until_ms, now_ms) + IDLE_DEST_MS : now_ms;
     if (wake == UINT64_MAX)
@@ -408,7 +410,8 @@ static void wake_dests(struct schedule *s, uint64_t now_ms)
             dest_forget(s, d);
             continue;
         }
-        for (struct heap_node *due; (due = heap_first(&d->waiting)) && due->key <= now_ms;)
+        for (struct heap_node *due;
+             d->n_ready < READY_MAX && (due = heap_first(&d->waiting)) && due->key <= now_ms;)
             leg_ready(CONTAINER_OF(due, struct leg, due));
         dest_settle(s, d, now_ms);
     }

@@ -45,6 +45,9 @@ struct spool_item {
     uint64_t due_wall_ms;
     uint64_t arrival_wall_ms;
     uint64_t size_bytes;
+    uint64_t expiry_wall_ms;
+    bool delay_told; /* the sender knows that it waits */
+    bool complete;   /* this line is all the scheduler needs; otherwise the envelope has to be read */
     struct slice
         domain; /* of all waiting recipients when they share one; else empty: read the envelope. Borrowed */
 };

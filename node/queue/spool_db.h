@@ -77,6 +77,11 @@ void spool_db_measure(struct spool_db *db, bool oldest);
 
 /* ---- read: each reader on its own thread ---- */
 
+/* Pages of the map count as ours once they were touched. When they are many, gives them back to the kernel, which
+ * keeps them in its cache: what is read again costs a fault and no I/O. Any thread that does not
+ * hold the map for writing; a few microseconds when there is nothing to do. */
+void spool_db_let_go(struct spool_db *db);
+
 struct spool_reader *spool_reader_create(struct spool_db *db);
 void spool_reader_destroy(struct spool_reader *r); /* safe on NULL */
 MUST_USE enum err spool_reader_envelope(struct spool_reader *r, const struct queue_id *id, struct arena *a,

@@ -12,7 +12,8 @@
 enum {
     CHUNK_KEY_BYTES = QUEUE_ID_CHARS + 4,
     DUE_KEY_BYTES = 8 + QUEUE_ID_CHARS,
-    TRANSFER_KEY_MAX = 255, /* LMDB keys end at 511 */
+    TRANSFER_KEY_MAX = 255,  /* LMDB keys end at 511 */
+    SPOOL_WALK_LINES = 4096, /* spool_db_let_go is asked after each so many lines of the index */
 };
 
 enum table { T_META, T_MESSAGE, T_BODY, T_DUE, T_INTAKE, T_TRANSFER, TABLES };

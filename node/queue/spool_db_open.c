@@ -77,6 +77,7 @@ static enum err count_all(struct spool_db *db)
     MDB_cursor *c;
     MDB_val k, v;
     MDB_stat st;
+    size_t seen = 0;
     int rc = mdb_cursor_open(db->txn, db->dbi[T_DUE], &c);
     if (rc) return spool_db_fail(db, "count", rc);
     for (rc = mdb_cursor_get(c, &k, &v, MDB_FIRST); !rc; rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) {
@@ -85,6 +86,7 @@ static enum err count_all(struct spool_db *db)
         if (k.mv_size != DUE_KEY_BYTES || record_peek(slice_of_val(v), &head)) continue;
         memcpy(id.s, (char *)k.mv_data + 8, QUEUE_ID_CHARS);
         spool_db_count(db, &id, &head);
+        if (++seen % SPOOL_WALK_LINES == 0) spool_db_let_go(db);
     }
     mdb_cursor_close(c);
     if (rc != MDB_NOTFOUND) return spool_db_fail(db, "count", rc);

@@ -1,6 +1,16 @@
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "node/queue/spool_db_inside.h"
+
+/* Programs and libraries are among it. */
+static const uint64_t MAPPED_BYTES_MAX = MIB(48);
 
 struct spool_reader *spool_reader_create(struct spool_db *db)
 {
@@ -100,6 +110,51 @@ enum err spool_reader_transfer_seen(struct spool_reader *r, struct slice transfe
     return err == ERR_MALFORMED ? ERR_RETRY : err;
 }
 
+/* ---- what reading leaves behind ---- */
+
+/* Of the process, without what is in no file. */
+static uint64_t mapped_file_bytes(void)
+{
+    unsigned long size, resident, shared = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (!f) return 0;
+    if (fscanf(f, "%lu %lu %lu", &size, &resident, &shared) != 3) shared = 0;
+    fclose(f);
+    return shared * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* LMDB does not say where its map lies; the kernel does. */
+static bool is_map_line(const char *line, const struct stat *file, uintptr_t *from, uintptr_t *to)
+{
+    unsigned major, minor;
+    unsigned long ino;
+    return sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*s %*s %x:%x %lu", from, to, &major, &minor, &ino) == 5 &&
+           ino == file->st_ino && makedev(major, minor) == file->st_dev;
+}
+
+static void let_go(struct spool_db *db)
+{
+    char line[PATH_MAX + 200];
+    struct stat file;
+    uintptr_t from, to;
+    mdb_filehandle_t fd;
+    if (!db->env || mdb_env_get_fd(db->env, &fd) || fstat(fd, &file)) return;
+    FILE *f = fopen("/proc/self/maps", "re");
+    while (f && fgets(line, sizeof line, f))
+        if (is_map_line(line, &file, &from, &to)) madvise((void *)from, to - from, MADV_DONTNEED);
+    if (f) fclose(f);
+}
+
+void spool_db_let_go(struct spool_db *db)
+{
+    if (mapped_file_bytes() <= MAPPED_BYTES_MAX) return;
+    pthread_rwlock_rdlock(&db->map_lock);
+    let_go(db);
+    pthread_rwlock_unlock(&db->map_lock);
+}
+
+/* ---- all of them ---- */
+
 static int walk(struct spool_db *db, MDB_txn *txn, uint64_t from_wall_ms,
                 bool (*fn)(void *owner, const struct spool_item *it), void *owner)
 {
@@ -109,12 +164,14 @@ static int walk(struct spool_db *db, MDB_txn *txn, uint64_t from_wall_ms,
     MDB_val k = val_of(slice_from(key, sizeof key)), v;
     int rc = mdb_cursor_open(txn, db->dbi[T_DUE], &c);
     if (rc) return rc;
+    size_t seen = 0;
     for (rc = mdb_cursor_get(c, &k, &v, MDB_SET_RANGE); !rc; rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) {
         struct record_head head;
         if (k.mv_size != DUE_KEY_BYTES || record_peek(slice_of_val(v), &head)) continue;
         memcpy(head.item.id.s, (char *)k.mv_data + 8, QUEUE_ID_CHARS);
         head.item.id.s[QUEUE_ID_CHARS] = '\0';
         if (!fn(owner, &head.item)) break;
+        if (++seen % SPOOL_WALK_LINES == 0) spool_db_let_go(db);
     }
     mdb_cursor_close(c);
     return rc;

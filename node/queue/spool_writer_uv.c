@@ -262,6 +262,7 @@ static void work(struct spool_lmdb *l, bool probe) /* under the lock */
     pthread_mutex_unlock(&l->lock);
     enum err err = write_batch(l->db, &batch, probe);
     spool_db_measure(l->db, false);
+    spool_db_let_go(l->db);
     pthread_mutex_lock(&l->lock);
     if (err)
         batch_failed(l, &batch);

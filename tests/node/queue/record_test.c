@@ -50,6 +50,68 @@ TEST(only_waiting_recipients_count_for_the_shared_domain)
     buf_deinit(&b);
 }
 
+/* As version 1 wrote it: no expiry, no flags. */
+static void make_v1(struct buf *b)
+{
+    char *p = b->p + b->head;
+    size_t n = buf_len(b);
+    memmove(p + 36, p + 45, n - 45);
+    buf_truncate(b, n - 9);
+    p[1] = 1;
+    record_set_body(b, 12345, 1);
+}
+
+TEST(a_line_of_the_index_is_complete_when_one_domain_waits_as_usual)
+{
+    struct buf b;
+    struct envelope e = {
+        .flow = FLOW_OUT, .rcpts = rcpts, .n_rcpts = 1, .expiry_wall_ms = 99, .delay_dsn_sent = true
+    };
+    struct record_head head;
+    pack(&e, &b);
+    assert_int_equal(record_peek(record_index(buf_slice(&b)), &head), ERR_OK);
+    assert_true(head.item.complete && head.item.delay_told);
+    assert_int_equal(head.item.expiry_wall_ms, 99);
+    buf_deinit(&b);
+    e.given_to = SLICE("edge2");
+    pack(&e, &b);
+    assert_int_equal(record_peek(buf_slice(&b), &head), ERR_OK);
+    assert_false(head.item.complete);
+    buf_deinit(&b);
+    e.given_to = SLICE("");
+    e.hold = HOLD_OPERATOR;
+    pack(&e, &b);
+    assert_int_equal(record_peek(buf_slice(&b), &head), ERR_OK);
+    assert_false(head.item.complete);
+    buf_deinit(&b);
+    struct envelope_rcpt redirected = rcpts[0];
+    redirected.next_hop = SLICE("[10.0.0.26]:25");
+    e.hold = HOLD_NONE;
+    e.rcpts = &redirected;
+    pack(&e, &b);
+    assert_int_equal(record_peek(buf_slice(&b), &head), ERR_OK);
+    assert_false(head.item.complete);
+    buf_deinit(&b);
+}
+
+TEST(a_record_of_the_first_version_is_read_and_its_line_is_not_complete)
+{
+    struct arena a = { 0 };
+    struct buf b;
+    struct envelope e = { .flow = FLOW_OUT, .rcpts = rcpts, .n_rcpts = 1, .next_try_wall_ms = 7 }, got;
+    struct record_head head;
+    pack(&e, &b);
+    make_v1(&b);
+    assert_int_equal(record_unpack(buf_slice(&b), &a, &got), ERR_OK);
+    assert_slice(got.rcpts[0].address, "a@example.net");
+    assert_int_equal(record_peek(record_index(buf_slice(&b)), &head), ERR_OK);
+    assert_false(head.item.complete);
+    assert_int_equal(head.item.due_wall_ms, 7);
+    assert_slice(head.item.domain, "example.net");
+    buf_deinit(&b);
+    arena_deinit(&a);
+}
+
 TEST(every_flipped_bit_of_a_record_is_noticed)
 {
     struct buf b;

@@ -93,6 +93,23 @@ TEST(limits_hold_for_the_node_and_for_each_destination)
     schedule_destroy(s);
 }
 
+TEST(many_that_are_due_together_go_in_order_and_a_held_destination_does_not_wake_for_them)
+{
+    enum { MANY = 5000 };
+    struct schedule *s = make(1, 1);
+    for (unsigned n = 1; n <= MANY; n++) add(s, n, FLOW_IN, "a.example", n);
+    assert_int_equal(started(s, MANY), 1);
+    finish(s, 1, "a.example", &DOWN, MANY);
+    assert_int_equal(started(s, MANY), 0);
+    assert_int_equal(schedule_due_ms(s), MANY + MINUTES(1)); /* not at once, again and again */
+    for (unsigned n = 2; n <= MANY; n++) {
+        assert_int_equal(started(s, MANY + MINUTES(1)), n);
+        finish(s, n, "a.example", &DONE, MANY + MINUTES(1));
+    }
+    assert_int_equal(started(s, MANY + MINUTES(1)), 1);
+    schedule_destroy(s);
+}
+
 TEST(a_dead_destination_with_many_messages_delays_nobody)
 {
     enum { DEAD = 20000 };
