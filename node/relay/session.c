@@ -576,8 +576,17 @@ static void on_reply(struct session *s, uint64_t now_ms)
         rows[s->state].on(s, now_ms);
 }
 
+/* Where the next reply counts as the answer to a command of ours. */
+static bool expects_answer(const struct session *s)
+{
+    return s->state != ST_BODY && s->state != ST_IDLE && s->state != ST_HANDSHAKE;
+}
+
+/* A peer that answers more than it was asked is one reply ahead of us: its yes to an early command would be taken for its yes to
+ * the message. Replies that came together cannot answer what was said after the first of them. */
 void session_bytes(struct session *s, struct slice bytes, uint64_t now_ms)
 {
+    uint32_t owed = s->state == ST_ENVELOPE || s->state == ST_BODY ? s->waiting : 1;
     while (bytes.n && s->state != ST_OVER) {
         /* Bytes behind the answer to STARTTLS came in clear: they are somebody's attempt to be taken for the peer. */
         if (s->state == ST_HANDSHAKE) {
@@ -590,6 +599,11 @@ void session_bytes(struct session *s, struct slice bytes, uint64_t now_ms)
             session_lost(s, ERR_MALFORMED, "it does not speak SMTP");
             return;
         }
+        if (!owed && expects_answer(s) && s->reply.code != 421) {
+            session_lost(s, ERR_MALFORMED, "it answers what it was not asked");
+            return;
+        }
+        owed -= owed > 0;
         on_reply(s, now_ms);
         reply_reset(&s->reply);
     }

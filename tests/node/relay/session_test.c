@@ -589,12 +589,34 @@ TEST(dialogues_end_as_they_should_however_the_bytes_are_cut)
     }
 }
 
+/* With CHUNKING nothing between RCPT and the message's end would show that the peer is one reply ahead. */
+TEST(a_yes_that_came_before_its_question_is_never_taken_for_a_yes_to_the_message)
+{
+    struct script sc = { "ahead", { 0 }, "", SESSION_WANTS_RESET };
+    const char *ahead[] = { "250 ok\r\n250 ok\r\n", "250 ok\r\n250 ok\r\n250 ok\r\n",
+                            "250-a\r\n250 ok\r\n354 go\r\n250 queued\r\n" };
+    for (size_t i = 0; i < ARRAY_LEN(ahead); i++) {
+        struct world w;
+        setup(&w, &sc);
+        do_what_it_wants(&w);
+        session_bytes(&w.s, SLICE("220 mx\r\n"), 1);
+        session_bytes(&w.s, SLICE("250-mx\r\n250 CHUNKING\r\n"), 1);
+        do_what_it_wants(&w);
+        session_bytes(&w.s, slice_of(ahead[i]), 1);
+        do_what_it_wants(&w);
+        assert_slice(buf_slice(&w.report), "deferred/rcpt/0/4.5.0");
+        assert_int_equal(w.s.want, SESSION_WANTS_RESET);
+        teardown(&w);
+    }
+}
+
 TEST(clear_text_behind_the_answer_to_starttls_is_an_attack)
 {
     struct script sc = { "injection", { 0 }, "", SESSION_WANTS_RESET, .tls = SESSION_TLS_MAY };
     struct world w;
     setup(&w, &sc);
-    session_bytes(&w.s, SLICE("220 mx\r\n250-mx\r\n250 STARTTLS\r\n"), 1);
+    session_bytes(&w.s, SLICE("220 mx\r\n"), 1);
+    session_bytes(&w.s, SLICE("250-mx\r\n250 STARTTLS\r\n"), 1);
     session_bytes(&w.s, SLICE("220 go\r\n250 PIPELINING\r\n"), 1);
     assert_true(w.s.tls_refused && !w.s.tls);
     assert_int_equal(w.s.failure.stage, RELAY_TLS);
