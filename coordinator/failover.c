@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/mutation.h"
+
 /* ---- the table ---- */
 
 static fo_on_fn following_on, recovering_on;
@@ -216,6 +218,14 @@ void fo_refresh(struct failover *f)
     f->view_old = true;
 }
 
+/* Was the view asked for after the last news of a higher epoch? Only then does its silence about that epoch mean something. */
+bool fo_view_covers(struct failover *f)
+{
+    if (f->known_ms <= f->view_asked_ms) return true;
+    if (!f->view_old) fo_refresh(f);
+    return false;
+}
+
 void fo_recover(struct failover *f, const char *why)
 {
     fo_move_to(f, FO_RECOVERING, why);
@@ -271,7 +281,9 @@ static void learn_run(struct failover *f, const struct store_reply *r)
 
 static void learn_epoch(struct failover *f, uint64_t epoch)
 {
-    f->known_epoch = MAX(f->known_epoch, epoch);
+    if (epoch <= f->known_epoch) return;
+    f->known_epoch = epoch;
+    f->known_ms = f->now_ms;
 }
 
 static void learn_egress(struct failover *f, const struct store_reply *r)
@@ -305,17 +317,33 @@ static void learn_beat(struct failover *f, uint8_t i, const struct store_beat *b
     }
 }
 
-static void on_view(struct failover *f, const struct store_reply *r)
+/* Nodes, DNS or our journal know an epoch that no operation of this store was ever recorded with: it has forgotten, or it
+ * is a server that others have left already. Whoever was granted that epoch may be sending. */
+static void doubt(struct failover *f)
+{
+    uint64_t recorded = MAX(f->view.used_epoch, MAX(f->view.epoch, f->view.op.epoch));
+    bool ours = f->op.id || f->known_ms > f->view_asked_ms; /* may be in the next view */
+    if (ours || f->known_epoch <= recorded || f->known_epoch <= f->doubted_epoch || MUTANT(NO_ROLE_WAIT))
+        return;
+    f->doubted_epoch = f->known_epoch;
+    f->role_ms = f->now_ms;
+    log_warn(f->log, "failover.store_behind", kv_u64("epoch", recorded), kv_u64("known", f->known_epoch),
+             kv_ms("wait", f->conf.role_wait_ms));
+}
+
+static void on_view(struct failover *f, const struct store_reply *r, uint64_t asked_ms)
 {
     if (r->status != STORE_OK || !r->view) return;
     bool lost = f->view_ms && (r->view->epoch < f->view.epoch || r->view->term < f->view.term);
     if (!f->view_ms || f->now_ms > f->view_ms + 5 * f->conf.view_ms) f->view_gap_ms = f->now_ms;
     f->view = *r->view;
     f->view_ms = f->now_ms;
+    f->view_asked_ms = asked_ms;
     f->view_old = false;
     if (lost) role_changed(f, "epoch or term went back");
     learn_epoch(f, f->view.epoch);
     learn_epoch(f, f->view.op.epoch);
+    doubt(f);
     for (uint8_t i = 0; i < f->conf.n; i++) {
         const struct store_beat *b = &f->view.beats[i];
         struct fo_ident *id = &f->ids[i];
@@ -358,7 +386,7 @@ static void learn_store(struct failover *f, const struct fo_event *ev)
         learn_run(f, r);
     }
     if (lead) on_lead(f, r, sent_ms);
-    if (view) on_view(f, r);
+    if (view) on_view(f, r, view_ms);
     if (aux) on_aux(f, r);
 }
 
@@ -483,7 +511,7 @@ static void recovering_on(struct failover *f, const struct fo_event *ev)
         return;
     }
     bool token = fo_answered(ev, FO_EV_TOKEN, &f->dns) || !fo_waiting(f, &f->dns, f->conf.dns_timeout_ms);
-    if (!token || f->view_old) return;
+    if (!token || f->view_old || !fo_view_covers(f)) return;
     if (f->view.op.id)
         fo_resume(f);
     else

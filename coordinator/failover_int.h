@@ -84,7 +84,9 @@ struct failover {
     bool token_reachable;
     uint64_t token_next_ms, verify_next_ms;
     uint64_t known_epoch, journal_epoch;
-    uint64_t set_ttl_ms; /* longest TTL any server gave */
+    uint64_t known_ms, view_asked_ms; /* when the former last grew; when the view was asked for */
+    uint64_t doubted_epoch; /* the known one that the store had not recorded, when that was last noticed */
+    uint64_t set_ttl_ms;    /* longest TTL any server gave */
 
     struct fo_plan plan;
     struct store_op_rec op;
@@ -124,6 +126,7 @@ void fo_send_step(struct failover *f, const struct store_req *req);
 void fo_aux(struct failover *f, const struct store_req *req);
 void fo_read_token(struct failover *f);
 void fo_verify(struct failover *f);
+bool fo_view_covers(struct failover *f);
 void fo_refresh(struct failover *f); /* the view is old: read it now */
 void fo_recover(struct failover *f, const char *why);
 bool fo_waiting(struct failover *f, struct fo_wait *w,

@@ -297,6 +297,7 @@ void fo_recording_on(struct failover *f, const struct fo_event *ev)
             if (fo_waiting(f, &f->dns, f->conf.dns_timeout_ms)) return;
             if (asked) f->token_reachable = false;
         }
+        if (f->view_old || !fo_view_covers(f)) return;
         const char *no = dns_objection(f);
         if (no) {
             give_up(f, no);

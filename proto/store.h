@@ -185,6 +185,8 @@ struct store_view {
     struct store_lease lease;
     uint64_t leader;        /* id of the coordinator that leads, 0: none */
     struct store_op_rec op; /* id 0: none running; `no` always counts */
+    uint64_t used_epoch;    /* the highest that any operation was recorded with: who knows of a higher one has
+                             * heard it from a server that this one has not copied */
     struct store_beat beats[STORE_IDENTITIES_MAX];
     struct store_controls controls;
     uint64_t quarantined_wall_ms[STORE_IDENTITIES_MAX]; /* 0: not */

@@ -49,6 +49,7 @@ static void begin_apply(struct store_model *m, const struct store_req *q, uint64
         return;
     }
     *op = q->rec;
+    m->v.used_epoch = MAX(m->v.used_epoch, op->epoch);
 }
 
 static void advance_apply(struct store_model *m, const struct store_req *q, uint64_t now,
@@ -68,6 +69,7 @@ static void advance_apply(struct store_model *m, const struct store_req *q, uint
     }
     if (q->fenced) e->state = STORE_EGRESS_FENCED;
     *op = q->rec;
+    m->v.used_epoch = MAX(m->v.used_epoch, op->epoch);
 }
 
 static void append_history(struct store_model *m, const struct store_history *h)

@@ -394,6 +394,7 @@ static void read_view(const struct cluster_conf *c, const struct redisReply *t, 
     };
     v->leader = id_of(t, "leader");
     read_op(c, redis_reply_field(t, SLICE("op")), &v->op);
+    v->used_epoch = u64_of(redis_reply_field(t, SLICE("op")), "used");
     const struct redisReply *beats = redis_reply_field(t, SLICE("beats"));
     for (uint8_t i = 0; i < c->identities.n; i++)
         read_beat(redis_reply_field(beats, slice_of(store_identity_name(c, i))), &v->beats[i]);

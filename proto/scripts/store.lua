@@ -38,6 +38,8 @@ local function stale() status = 'stale' end
 local function refuse(why) status, conflict = 'conflict', why end
 
 local function keep_op(t)
+  t.used = redis.call('HGET', P .. 'op', 'used') or '0'
+  if num(t.epoch) > num(t.used) then t.used = t.epoch end
   redis.call('DEL', P .. 'op')
   set('op', t)
   if t.id then
@@ -103,7 +105,7 @@ function apply.finish()
   end
   append_history({ by = op.by, why = op.why, took = op.took, started = op.started, flags = op.flags, base_epoch = op.base_epoch })
   redis.call('DEL', P .. 'op')
-  set('op', { no = op.no, last = op.id })
+  set('op', { no = op.no, last = op.id, used = op.used })
 end
 
 -- An order of an earlier step that arrives late finds the record moved on.

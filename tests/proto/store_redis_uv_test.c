@@ -118,8 +118,8 @@ static void same_beat(enum store_req_kind kind, const struct store_beat *a, cons
 
 static void same_view(enum store_req_kind kind, const struct store_view *a, const struct store_view *b)
 {
-    SAME(a, b, epoch), SAME(a, b, term), SAME(a, b, leader), SAME(a, b, controls.paused),
-        SAME(a, b, controls.pin);
+    SAME(a, b, epoch), SAME(a, b, used_epoch), SAME(a, b, term), SAME(a, b, leader),
+        SAME(a, b, controls.paused), SAME(a, b, controls.pin);
     SAME(a, b, controls.pin_until_wall_ms), SAME(a, b, n_evidence);
     same_op(kind, &a->op, &b->op);
     for (size_t i = 0; i < 3; i++) {
