@@ -1,5 +1,7 @@
 #include "node/conf.h"
 
+#include <stdio.h>
+
 #include "base/log.h"
 #include "base/disk.h"
 #include "dns/dnsbl_conf.h"
@@ -65,6 +67,31 @@ static const struct opt rows[] = {
       "messages over one connection (SC-01)" },
     { "queue.spool_size", OPT_BYTES, C(queue.spool_bytes_max), "64G", MIB(16), GIB(4096),
       "largest size of the queue on disk" },
+    { "pressure.disk_medium", OPT_U64, C(pressure.limits[PRESSURE_DISK].medium), "96", 0, 101,
+      "room of the spool in use (percent): from here on mail of others is refused (BP-02); 101: never" },
+    { "pressure.disk_high", OPT_U64, C(pressure.limits[PRESSURE_DISK].high), "99", 0, 101,
+      "room of the spool in use (percent): from here on all mail is refused (BP-02); 101: never" },
+    { "pressure.disk_high_end", OPT_U64, C(pressure.limits[PRESSURE_DISK].high_end), "97", 0, 101,
+      "room of the spool in use (percent): and below this again only mail of others (BP-02)" },
+    { "pressure.disk_medium_end", OPT_U64, C(pressure.limits[PRESSURE_DISK].medium_end), "94", 0, 101,
+      "room of the spool in use (percent): and below this nobody is refused (BP-02)" },
+    { "pressure.memory_medium", OPT_U64, C(pressure.limits[PRESSURE_MEMORY].medium), "88", 0, 101,
+      "memory of the host in use (percent): from here on mail of others is refused (BP-02); 101: never" },
+    { "pressure.memory_high", OPT_U64, C(pressure.limits[PRESSURE_MEMORY].high), "94", 0, 101,
+      "memory of the host in use (percent): from here on all mail is refused (BP-02); 101: never" },
+    { "pressure.memory_high_end", OPT_U64, C(pressure.limits[PRESSURE_MEMORY].high_end), "89", 0, 101,
+      "memory of the host in use (percent): and below this again only mail of others (BP-02)" },
+    { "pressure.memory_medium_end", OPT_U64, C(pressure.limits[PRESSURE_MEMORY].medium_end), "84", 0, 101,
+      "memory of the host in use (percent): and below this nobody is refused (BP-02)" },
+    { "pressure.backlog_medium", OPT_U64, C(pressure.limits[PRESSURE_BACKLOG].medium), "99990", 0, 1000000000,
+      "mail that waits for its turn (messages): from here on others wait, then are refused (BP-02)" },
+    { "pressure.backlog_high", OPT_U64, C(pressure.limits[PRESSURE_BACKLOG].high), "150000", 0, 1000000000,
+      "mail that waits for its turn (messages): from here on all mail is refused (BP-02)" },
+    { "pressure.backlog_high_end", OPT_U64, C(pressure.limits[PRESSURE_BACKLOG].high_end), "100000", 0,
+      1000000000,
+      "mail that waits for its turn (messages): and below this again only mail of others (BP-02)" },
+    { "pressure.backlog_medium_end", OPT_U64, C(pressure.limits[PRESSURE_BACKLOG].medium_end), "20000", 0,
+      1000000000, "mail that waits for its turn (messages): and below this nobody is refused (BP-02)" },
     { "relay.connect_timeout", OPT_DURATION, C(relay.connect_ms), "30s", 100, MINUTES(5),
       "wait for a connection" },
     { "relay.tls", OPT_BOOL, C(relay.tls), "yes", 0, 0, "use STARTTLS when the receiver offers it" },
@@ -106,6 +133,19 @@ static void check_files(struct opt_source *src, const struct node_conf *c, bool 
         opt_error(src, 0, "listen.submission", "needs users: nobody could log in");
     if (!c->listen.mx.n && !c->listen.submission.n && !c->listen.smarthost.n)
         opt_error(src, 0, "listen", "nothing to listen on; expected mx, submission or smarthost");
+}
+
+static void check_pressure(struct opt_source *src, const struct node_conf *c)
+{
+    for (size_t r = 0; r < PRESSURE_RESOURCES; r++) {
+        const char *wrong = pressure_limits_wrong(&c->pressure.limits[r]);
+        char key[64];
+        if (!wrong) continue;
+        snprintf(key, sizeof key, "pressure.%s_%s", pressure_resource_name((enum pressure_resource)r), wrong);
+        opt_error(src, 0, key,
+                  "stands in the wrong order; expected medium_end < medium, medium_end <= high_end <= high, "
+                  "medium <= high");
+    }
 }
 
 static void check_self(struct opt_source *src, struct node_conf *c, bool solo)
@@ -189,6 +229,7 @@ enum err node_conf_load(struct opt_source *src, struct opt_source *cluster_src, 
     err = cluster_conf_load(cluster_src, &out->cluster);
     if (!err) check_self(src, out, solo);
     check_files(src, out, solo);
+    check_pressure(src, out);
     if (!err) check_rules(src, out);
     check_tls_policy(src, out);
     CONF_EACH(struct blocklist_conf, it, out->cluster.blocklists)

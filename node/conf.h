@@ -2,6 +2,7 @@
 #ifndef GEMEL_NODE_CONF_H
 #define GEMEL_NODE_CONF_H
 
+#include "node/queue/pressure.h"
 #include "proto/cluster_conf.h"
 
 struct node_conf {
@@ -34,6 +35,7 @@ struct node_conf {
         bool dane;
         const char *rules; /* what refusals mean; "": as compiled in */
     } relay;
+    struct pressure_conf pressure;
     int log_level;
 
     struct cluster_conf cluster;  /* loaded from cluster_file, not a row */

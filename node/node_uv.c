@@ -7,6 +7,7 @@
 #include "node/node_uv.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
@@ -68,6 +69,8 @@ struct node {
     struct egress *egress;
     struct rulebook *rules;
     struct queue_ids ids;
+    struct pressure pressure;
+    struct timer pressure_due;
     struct dispatch *dispatch;
     struct workers_conf workers_conf;
     struct workers *workers;
@@ -169,7 +172,7 @@ static void on_queue(void *owner, struct link_queue *out)
                                 .inbound = s.messages[FLOW_IN],
                                 .oldest_ms = oldest < now ? now - oldest : 0,
                                 .bytes = s.bytes[FLOW_IN] + s.bytes[FLOW_OUT],
-                                .accepting = s.accepting };
+                                .accepting = s.accepting && pressure_worst(&n->pressure) == PRESSURE_LOW };
 }
 
 static size_t on_refusals(void *owner, struct link_refusal *out, size_t max, struct arena *a)
@@ -319,6 +322,43 @@ static uint64_t room_for_sessions(struct node *n)
     return room;
 }
 
+/* ---- back pressure ---- */
+
+/* What cannot be read presses nobody: the spool itself still stops intake when its disk fails. */
+static uint64_t disk_used(const struct node *n)
+{
+    struct spool_stats s;
+    spool_stats(n->spool, &s);
+    return pressure_disk(s.room_bytes, s.usable_bytes);
+}
+
+static uint64_t memory_used(void)
+{
+    char text[4096];
+    uint64_t percent = 0;
+    FILE *f = fopen("/proc/meminfo", "re");
+    size_t got = f ? fread(text, 1, sizeof text, f) : 0;
+    if (f) fclose(f);
+    return pressure_memory(slice_from(text, got), &percent) ? 0 : percent;
+}
+
+static void sample_pressure(struct timer *t)
+{
+    struct node *n = t->owner;
+    uint64_t values[PRESSURE_RESOURCES] = { [PRESSURE_DISK] = disk_used(n),
+                                            [PRESSURE_MEMORY] = memory_used(),
+                                            [PRESSURE_BACKLOG] = n->queue ? queue_backlog(n->queue) : 0 };
+    pressure_sample(&n->pressure, values, n->log);
+    timer_set_in(n->env->timers, t, PRESSURE_SAMPLE_MS, sample_pressure, n);
+}
+
+static void watch_pressure(struct node *n)
+{
+    pressure_init(&n->pressure, &n->conf->pressure);
+    n->pressure_due.owner = n;
+    sample_pressure(&n->pressure_due); /* known before the first session */
+}
+
 static enum err make_workers(struct node *n, struct buf *why)
 {
     n->tally = tls_tally_create();
@@ -331,6 +371,7 @@ static enum err make_workers(struct node *n, struct buf *why)
                                              .dispatch = n->dispatch,
                                              .egress = n->egress,
                                              .ids = &n->ids,
+                                             .pressure = &n->pressure,
                                              .sessions_max = room_for_sessions(n),
                                              .server_tls = n->smtp_tls,
                                              .client_tls = n->client_tls,
@@ -430,6 +471,8 @@ static void smtp_metrics(void *owner, struct buf *b)
                 s.messages_accepted);
     smtp_metric(b, "messages_refused_total", "counter", "messages refused after DATA", s.messages_refused);
     smtp_metric(b, "sessions_tls_total", "counter", "sessions that were encrypted", s.tls_sessions);
+    smtp_metric(b, "mail_refused_by_pressure_total", "counter", "MAIL answered 452 for want of resources",
+                s.pressed);
     smtp_metric(b, "auth_failures_total", "counter", "failed log-ins", s.auth_failures);
 }
 
@@ -441,6 +484,7 @@ static enum err make_ops(struct node *n, struct buf *why)
                              .spool = n->spool,
                              .dispatch = n->dispatch,
                              .tally = n->tally,
+                             .pressure = &n->pressure,
                              .workers = workers_crew(n->workers),
                              .store = n->store,
                              .store_up = store_up,
@@ -527,6 +571,7 @@ static enum err start(struct node *n, struct buf *why)
     if (!err && !n->solo) err = make_store(n, why);
     if (!err) err = make_egress(n, why);
     if (!err) err = make_rules(n, why);
+    if (!err) watch_pressure(n);
     if (!err) err = make_workers(n, why);
     if (!err && !n->solo) err = make_handover(n, why);
     if (!err) err = make_queue(n, why);
@@ -571,6 +616,7 @@ void node_destroy(struct node *n)
 {
     if (!n) return;
     if (n->loop) timer_clear(n->env->timers, &n->drain_limit);
+    if (n->loop) timer_clear(n->env->timers, &n->pressure_due);
     ops_destroy(n->ops);
     handover_destroy(n->handover); /* before the queue it tells */
     queue_destroy(n->queue);

@@ -70,6 +70,16 @@ static json_t *face_json(const struct egress_face *f)
                      "fit", f->fit, "sent", (json_int_t)f->sent, "preflight", issues);
 }
 
+static json_t *pressure_json(const struct pressure *p)
+{
+    json_t *all = json_object();
+    for (size_t r = 0; r < PRESSURE_RESOURCES; r++)
+        json_object_set_new(all, pressure_resource_name((enum pressure_resource)r),
+                            json_pack("{s:s, s:I}", "level", pressure_level_name(p->level[r]), "value",
+                                      (json_int_t)p->value[r]));
+    return all;
+}
+
 static json_t *state_json(const struct ops *o)
 {
     json_t *faces = json_array();
@@ -80,11 +90,15 @@ static json_t *state_json(const struct ops *o)
     }
     struct spool_stats s;
     spool_stats(o->conf.spool, &s);
-    return json_pack("{s:s, s:s, s:s, s:o, s:s, s:{s:I, s:I, s:b, s:s}}", "node", o->conf.node->name,
+    char why[64];
+    bool pressed = pressure_worst(o->conf.pressure) != PRESSURE_LOW;
+    return json_pack("{s:s, s:s, s:s, s:o, s:s, s:{s:I, s:I, s:b, s:s}, s:o}", "node", o->conf.node->name,
                      "cluster", o->conf.node->cluster.cluster, "version", GEMEL_VERSION, "identities", faces,
                      "sender", store_identity_name(&o->conf.node->cluster, egress_target(o->conf.egress)),
                      "queue", "in", (json_int_t)s.messages[FLOW_IN], "out", (json_int_t)s.messages[FLOW_OUT],
-                     "accepting", s.accepting, "why", s.why);
+                     "accepting", s.accepting && !pressed, "why",
+                     s.accepting ? pressure_why(o->conf.pressure, why) : s.why, "pressure",
+                     pressure_json(o->conf.pressure));
 }
 
 static bool any_active(const struct ops *o)
@@ -111,7 +125,8 @@ static bool accepting(const struct ops *o)
 {
     struct spool_stats s;
     spool_stats(o->conf.spool, &s);
-    return s.accepting && !o->conf.stopping(o->conf.owner);
+    return s.accepting && pressure_worst(o->conf.pressure) == PRESSURE_LOW &&
+           !o->conf.stopping(o->conf.owner);
 }
 
 /* Every loop has ticked within one lease. The control loop is answering, so it lives. */
@@ -188,6 +203,14 @@ static void queue_metrics(const struct ops *o, struct buf *b)
     metric(b, "queue_held_messages", "gauge",
            "messages held or set aside, until somebody releases or removes them");
     buf_putf(b, "gemel_queue_held_messages %zu\n", c.held);
+    metric(b, "pressure_level", "gauge", "0 low, 1 medium: others are refused, 2 high: everybody is");
+    for (size_t r = 0; r < PRESSURE_RESOURCES; r++)
+        buf_putf(b, "gemel_pressure_level{resource=\"%s\"} %d\n",
+                 pressure_resource_name((enum pressure_resource)r), (int)o->conf.pressure->level[r]);
+    metric(b, "pressure_value", "gauge", "what the level was judged by: percent in use, messages");
+    for (size_t r = 0; r < PRESSURE_RESOURCES; r++)
+        buf_putf(b, "gemel_pressure_value{resource=\"%s\"} %" PRIu64 "\n",
+                 pressure_resource_name((enum pressure_resource)r), o->conf.pressure->value[r]);
     metric(b, "queue_bytes", "gauge", "bytes of messages on disk");
     for (int f = 0; f < FLOW_COUNT; f++)
         buf_putf(b, "gemel_queue_bytes{flow=\"%s\"} %" PRIu64 "\n", flow_name(f), s.bytes[f]);

@@ -3,7 +3,7 @@
  * TCP, clear text, read only: GET and HEAD of
  *   /  /active    200 while an identity of this node may send, by the local clock; else 503
  *   /standby      200 when one is fit to take over and does not send; else 503
- *   /health       200 while mail is accepted; else 503 with the reason
+ *   /health       200 while mail is accepted, from everybody; else 503 with the reason
  *   /liveness     200 while every loop has ticked within one lease; else 503
  *   /readiness    200 while mail is accepted and the node is not stopping; else 503
  *   /metrics      Prometheus text
@@ -35,6 +35,7 @@ struct ops_conf { /* borrowed for life; what a node does not have is NULL */
     struct spool *spool;
     struct dispatch *dispatch;
     struct tls_tally *tally;
+    const struct pressure *pressure;
     struct crew *workers;
     struct store_redis *store;
     bool (*store_up)(void *owner);

@@ -150,6 +150,7 @@ static void server_conf_of(struct worker *w, struct smtp_server_conf *c)
     c->intake.node = slice_of(n->name);
     c->intake.expire_ms = n->queue.expire_ms;
     c->tls = all->conf.server_tls;
+    c->pressure = all->conf.pressure;
     c->auth = w->users ? users_file_auth(w->users) : NULL;
     c->sessions_max = (uint32_t)((all->conf.sessions_max + all->n - 1) / all->n);
     c->sessions_per_client_max = PER_CLIENT_MAX;
@@ -301,6 +302,7 @@ void workers_smtp_stats(struct workers *w, struct smtp_server_stats *out)
         out->messages_refused += s->messages_refused;
         out->tls_sessions += s->tls_sessions;
         out->auth_failures += s->auth_failures;
+        out->pressed += s->pressed;
     }
     pthread_mutex_unlock(&w->lock);
 }

@@ -24,6 +24,7 @@ struct workers_conf { /* borrowed while the workers live */
     struct egress *egress; /* for the gates */
     uint64_t sessions_max; /* of the whole node: as configured, or what its file descriptors allow */
     struct queue_ids *ids;
+    const struct pressure *pressure;
     struct tls_context *server_tls;                           /* NULL: no STARTTLS */
     struct tls_context *client_tls, *strict_tls, *verify_tls; /* for STARTTLS to others, by what it must be */
     struct tls_tally *tally;

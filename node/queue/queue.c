@@ -754,6 +754,11 @@ void queue_counts(const struct queue *q, struct schedule_counts *counts)
     schedule_counts(q->schedule, counts);
 }
 
+size_t queue_backlog(const struct queue *q)
+{
+    return schedule_backlog(q->schedule, timers_now_ms(q->env->timers));
+}
+
 struct spool *queue_spool(const struct queue *q)
 {
     return q->ports.spool;

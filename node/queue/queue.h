@@ -123,5 +123,6 @@ struct json_t *queue_show(struct queue *q, const struct queue_id *id); /* NULL: 
 struct json_t *queue_destinations(struct queue *q, size_t limit);
 size_t queue_flush(struct queue *q, const struct queue_id *id, struct slice domain);
 void queue_counts(const struct queue *q, struct schedule_counts *out);
+size_t queue_backlog(const struct queue *q); /* as schedule_backlog */
 
 #endif

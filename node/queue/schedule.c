@@ -635,6 +635,20 @@ void schedule_each_dest(const struct schedule *s, uint64_t now_ms,
     }
 }
 
+size_t schedule_backlog(const struct schedule *s, uint64_t now_ms)
+{
+    size_t at = 0, n = 0;
+    struct slice key;
+    void *value;
+    while (map_next(&s->by_name, &at, &key, &value)) {
+        const struct dest *d = value;
+        bool open = !d->failures && now_ms >= d->hold_until_ms &&
+                    (d->flow == FLOW_IN || s->mode == SCHEDULE_SEND);
+        if (open) n += d->n_ready;
+    }
+    return n;
+}
+
 void schedule_counts(const struct schedule *s, struct schedule_counts *out)
 {
     *out = (struct schedule_counts){ .active = s->active,

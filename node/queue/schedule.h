@@ -113,5 +113,7 @@ struct schedule_counts {
     size_t active, giving, pinned, held, destinations;
 };
 void schedule_counts(const struct schedule *s, struct schedule_counts *out);
+/* Legs that could start this moment and have not had their turn. Walks all destinations. */
+size_t schedule_backlog(const struct schedule *s, uint64_t now_ms);
 
 #endif

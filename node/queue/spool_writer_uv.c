@@ -183,6 +183,8 @@ static void publish(struct spool_lmdb *l) /* under the lock */
     }
     l->stats.disk_bytes = c->file_bytes;
     l->stats.disk_free_bytes = c->disk_free_bytes;
+    l->stats.room_bytes = c->room_bytes;
+    l->stats.usable_bytes = c->usable_bytes;
     if (!l->failing) judge_room(l);
 }
 

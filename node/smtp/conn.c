@@ -100,13 +100,24 @@ static bool spool_accepts(struct smtp_server *s)
     return s->spool_accepts;
 }
 
-static enum smtp_reply judge_mail(struct conn *c)
+/* BP-05 to BP-07: refused at MAIL; the session itself is welcome. */
+static enum smtp_reply judge_room(struct conn *c, const struct accept_client *client, uint32_t *pause_ms)
+{
+    const struct smtp_server_conf *conf = &c->server->conf;
+    bool ours = relay_control_trusts(&conf->relay, client);
+    if (!spool_accepts(c->server)) return SMTP_REPLY_FULL;
+    if (!conf->pressure || pressure_takes(conf->pressure, ours, pause_ms)) return SMTP_REPLY_NONE;
+    c->server->stats.pressed++;
+    return SMTP_REPLY_PRESSURE;
+}
+
+static enum smtp_reply judge_mail(struct conn *c, uint32_t *pause_ms)
 {
     struct accept_client client = client_of(c);
     enum smtp_reply refused = relay_control_mail(&c->server->conf.relay, &client);
     if (refused == SMTP_REPLY_AUTH_REQUIRED && !c->session.tls && c->session.conf->auth_offered)
         refused = SMTP_REPLY_TLS_REQUIRED; /* the first step towards it */
-    return !refused && !spool_accepts(c->server) ? SMTP_REPLY_FULL : refused;
+    return refused ? refused : judge_room(c, &client, pause_ms);
 }
 
 static enum smtp_reply judge_rcpt(struct conn *c, uint8_t *tag)
@@ -188,7 +199,7 @@ static bool judge(struct conn *c, enum smtp_stage stage, struct smtp_verdict *v)
         start_auth(c);
         later = true;
         break;
-    case SMTP_AT_MAIL: v->reply = judge_mail(c); break;
+    case SMTP_AT_MAIL: v->reply = judge_mail(c, &v->pause_ms); break;
     case SMTP_AT_RCPT: v->reply = judge_rcpt(c, &v->tag); break;
     case SMTP_AT_DATA: begin_message(c); break;
     case SMTP_AT_END:

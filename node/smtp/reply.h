@@ -31,6 +31,7 @@
     X(BUSY, 421, "4.3.2", "Too many connections, try again shortly")                      \
     X(LOCAL_ERROR, 451, "4.3.0", "Temporary failure here, try again later")               \
     X(FULL, 452, "4.3.1", "Insufficient system storage")                                  \
+    X(PRESSURE, 452, "4.3.1", "Insufficient system resources")                            \
     X(TOO_MANY_RECIPIENTS, 452, "4.5.3", "Too many recipients")                           \
     X(AUTH_LATER, 454, "4.7.0", "Temporary authentication failure")                       \
     X(TLS_LATER, 454, "4.7.0", "TLS not available due to temporary reason")               \

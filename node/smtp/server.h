@@ -8,6 +8,7 @@
 
 #include "base/net.h"
 #include "node/accept/auth.h"
+#include "node/queue/pressure.h"
 #include "node/smtp/intake.h"
 
 struct smtp_server;
@@ -27,8 +28,9 @@ struct smtp_server_conf {
     struct smtp_session_conf session; /* the limits, hostname and domain; the booleans are set per listener */
     struct relay_control relay;
     struct intake_conf intake;
-    struct tls_context *tls; /* NULL: no STARTTLS, and so no AUTH */
-    const struct auth *auth; /* NULL: no AUTH */
+    struct tls_context *tls;         /* NULL: no STARTTLS, and so no AUTH */
+    const struct auth *auth;         /* NULL: no AUTH */
+    const struct pressure *pressure; /* NULL: never any */
     uint32_t sessions_max;
     uint32_t sessions_per_client_max; /* by address; hosts inside are not counted */
 };
@@ -47,6 +49,7 @@ struct smtp_server_stats {
     uint64_t sessions_open, sessions_total, sessions_turned_away;
     uint64_t messages_accepted, messages_refused;
     uint64_t tls_sessions, auth_failures;
+    uint64_t pressed; /* MAIL refused for want of resources */
 };
 void smtp_server_stats(const struct smtp_server *s, struct smtp_server_stats *out);
 /* Where listener `i` really listens: the port is known only now when 0 was asked for. */

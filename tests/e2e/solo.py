@@ -414,12 +414,13 @@ smtp_tls: {{ cert: {dir}/smtp.crt, key: {dir}/smtp.key }}
 smtp: {{ {smtp} }}
 queue: {{ {queue} }}
 relay: {{ {relay} }}
+pressure: {{ {pressure} }}
 """
 SHORT = "glitch_interval: 300ms, glitch_tries: 3, transient_interval: 600ms, transient_tries: 2, retry_interval: 1s"
 
 
 class Node:
-    def __init__(self, program, address=EDGE, smarthost=25, spool=None, smtp="", queue=SHORT, relay="", users=None):
+    def __init__(self, program, address=EDGE, smarthost=25, spool=None, smtp="", queue=SHORT, relay="", users=None, pressure="memory_medium: 101, memory_high: 101"):
         self.program, self.address, self.smarthost, self.process, self.logs = program, address, smarthost, None, 0
         self.dir = tempfile.mkdtemp(prefix="gemel-solo-")
         self.spool = spool or os.path.join(self.dir, "spool")
@@ -437,6 +438,7 @@ class Node:
                 smtp=smtp,
                 queue=queue,
                 relay=relay,
+                pressure=pressure,
             ),
         )
 
