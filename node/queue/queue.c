@@ -173,18 +173,18 @@ struct ages {
 };
 
 /* When its sender hears of it: of the delay, of the end. A doubtful age counts only after more tries. */
-static void set_ages(const struct queue *q, const struct ages *a, bool doubted, struct schedule_message *m)
+static void set_ages(const struct queue *q, const struct clocks *c, const struct ages *a, bool doubted,
+                     struct schedule_message *m)
 {
     const struct retry_conf *r = &q->conf.schedule.retry;
-    struct clocks c = clocks(q);
     m->doubted = doubted;
     m->delayed_ms = UINT64_MAX;
     if (r->delay_dsn_ms && !a->delay_told)
-        m->delayed_ms = to_boot(&c, a->arrival_wall_ms + r->delay_dsn_ms, r->delay_dsn_ms);
-    m->expiry_ms = to_boot(&c, a->expiry_wall_ms, r->expire_ms);
+        m->delayed_ms = to_boot(c, a->arrival_wall_ms + r->delay_dsn_ms, r->delay_dsn_ms);
+    m->expiry_ms = to_boot(c, a->expiry_wall_ms, r->expire_ms);
     if (!doubted) return;
-    m->delayed_ms = MAX(m->delayed_ms, c.boot_ms + age_longest_wait_ms(r));
-    m->expiry_ms = MAX(m->expiry_ms, c.boot_ms + age_grace_ms(r));
+    m->delayed_ms = MAX(m->delayed_ms, c->boot_ms + age_longest_wait_ms(r));
+    m->expiry_ms = MAX(m->expiry_ms, c->boot_ms + age_grace_ms(r));
 }
 
 static void add(struct queue *q, const struct envelope *e, bool doubted)
@@ -195,7 +195,8 @@ static void add(struct queue *q, const struct envelope *e, bool doubted)
         .id = e->id, .flow = e->flow, .legs = legs, .n_legs = legs_of(q, e, &a, legs)
     };
     struct ages ages = { e->arrival_wall_ms, e->expiry_wall_ms, e->delay_dsn_sent };
-    set_ages(q, &ages, doubted, &m);
+    struct clocks c = clocks(q);
+    set_ages(q, &c, &ages, doubted, &m);
     m.pinned = e->given_to.n > 0 && q->ports.giver.give; /* alone, nobody else can have it */
     m.held = e->hold != HOLD_NONE;
     if (m.n_legs) {
@@ -209,17 +210,17 @@ static void add(struct queue *q, const struct envelope *e, bool doubted)
 }
 
 /* From the line of the index alone: a start with a full queue reads no envelopes. */
-static void add_line(struct queue *q, const struct spool_item *it)
+static void add_line(struct queue *q, const struct clocks *c, const struct spool_item *it)
 {
     char text[ENVELOPE_ADDRESS_MAX + 1];
     const struct retry_conf *r = &q->conf.schedule.retry;
-    struct clocks c = clocks(q);
     struct ages ages = { it->arrival_wall_ms, it->expiry_wall_ms, it->delay_told };
     struct schedule_leg leg = { .dest = dest_of_domain(q, it->flow, it->domain, (struct slice){ "", 0 }, text,
                                                        sizeof text),
-                                .due_ms = to_boot(&c, it->due_wall_ms, age_longest_wait_ms(r)) };
+                                .due_ms = to_boot(c, it->due_wall_ms, age_longest_wait_ms(r)) };
     struct schedule_message m = { .id = it->id, .flow = it->flow, .legs = &leg, .n_legs = 1 };
-    set_ages(q, &ages, age_untouched(r, MAX(it->arrival_wall_ms, it->due_wall_ms), c.wall_ms), &m);
+    bool doubted = age_untouched(r, MAX(it->arrival_wall_ms, it->due_wall_ms), c->wall_ms);
+    set_ages(q, c, &ages, doubted, &m);
     schedule_add(q->schedule, &m);
 }
 
@@ -646,11 +647,17 @@ struct queue *queue_create(const struct env *env, const struct queue_conf *conf,
     return q;
 }
 
+struct finding {
+    struct queue *queue;
+    struct clocks clocks; /* once for all: only their difference counts */
+};
+
 static bool add_found(void *owner, const struct spool_item *it)
 {
-    struct queue *q = owner;
+    const struct finding *f = owner;
+    struct queue *q = f->queue;
     if (it->complete)
-        add_line(q, it);
+        add_line(q, &f->clocks, it);
     else if (!schedule_knows(q->schedule, &it->id))
         add_stored(q, &it->id);
     return true;
@@ -659,7 +666,11 @@ static bool add_found(void *owner, const struct spool_item *it)
 enum err queue_start(struct queue *q)
 {
     spool_watch(q->ports.spool, on_stored, q);
-    enum err err = spool_each(q->ports.spool, 0, add_found, q);
+    struct finding f = { q, clocks(q) };
+    struct spool_stats st;
+    spool_stats(q->ports.spool, &st);
+    schedule_expect(q->schedule, st.messages[FLOW_IN] + st.messages[FLOW_OUT]);
+    enum err err = spool_each(q->ports.spool, 0, add_found, &f);
     struct schedule_counts n;
     schedule_counts(q->schedule, &n);
     log_info(q->env->log, "queue.loaded", kv_u64("in", n.messages[FLOW_IN]),

@@ -81,11 +81,11 @@ static struct message *find(const struct schedule *s, const struct queue_id *id)
     return m;
 }
 
-static void grow_buckets(struct schedule *s)
+static void set_buckets(struct schedule *s, size_t to)
 {
     struct message **old = s->buckets;
     size_t n = s->n_buckets;
-    s->n_buckets = n * 2;
+    s->n_buckets = to;
     s->buckets = xzalloc(s->n_buckets * sizeof *s->buckets);
     for (size_t i = 0; i < n; i++)
         for (struct message *m = old[i], *next; m; m = next) {
@@ -95,6 +95,13 @@ static void grow_buckets(struct schedule *s)
             *b = m;
         }
     free(old);
+}
+
+void schedule_expect(struct schedule *s, size_t messages)
+{
+    size_t n = s->n_buckets;
+    while (n < s->n_messages + messages) n *= 2;
+    if (n > s->n_buckets) set_buckets(s, n);
 }
 
 static struct message *message_of(struct leg *l)
@@ -252,7 +259,7 @@ bool schedule_add(struct schedule *s, const struct schedule_message *in)
 {
     ASSERT(in->n_legs <= SCHEDULE_LEGS_MAX);
     if (find(s, &in->id)) return false;
-    if (s->n_messages >= s->n_buckets) grow_buckets(s);
+    if (s->n_messages >= s->n_buckets) set_buckets(s, s->n_buckets * 2);
     struct message *m = xzalloc(sizeof *m + in->n_legs * sizeof m->legs[0]);
     struct message **b = bucket(s, &in->id);
     m->id = in->id;

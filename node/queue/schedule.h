@@ -55,6 +55,8 @@ struct schedule;
 struct schedule *schedule_create(const struct schedule_conf *conf);
 void schedule_destroy(struct schedule *s);
 
+/* So many messages will be added: a hint, worth giving for many. */
+void schedule_expect(struct schedule *s, size_t messages);
 /* False: known already, nothing changed. */
 bool schedule_add(struct schedule *s, const struct schedule_message *m);
 bool schedule_knows(const struct schedule *s, const struct queue_id *id);

@@ -7,7 +7,7 @@
 
 enum {
     READERS_MAX = 256,
-    OLDEST_STEPS = 10000, /* looked at in one spool_db_measure */
+    OLDEST_STEPS = 1000, /* looked at in one spool_db_measure */
 };
 /* The map may pass max_bytes by this: a remove needs pages before it frees some. Intake stops at max_bytes. */
 static const uint64_t MAP_BYTES_RESERVE = MIB(64);

@@ -215,9 +215,9 @@ enum smtp_reply intake_commit(struct intake *in, const struct smtp_session *s, i
         struct half *h = &in->halves[f];
         if (!h->wanted) continue;
         fill_envelope(in, s, (enum flow)f, &a, &e);
-        log_info(in->env->log, "intake.message", kv_cstr("sid", s->id), kv_cstr("id", h->id.s),
-                 kv_cstr("flow", flow_name((enum flow)f)), kv_slice("from", e.sender),
-                 kv_u64("rcpts", e.n_rcpts));
+        log_debug(in->env->log, "intake.message", kv_cstr("sid", s->id), kv_cstr("id", h->id.s),
+                  kv_cstr("flow", flow_name((enum flow)f)), kv_slice("from", e.sender),
+                  kv_u64("rcpts", e.n_rcpts));
         spool_put_commit(h->put, &e, NULL, half_done, h);
     }
     arena_deinit(&a);
