@@ -104,6 +104,9 @@ static const struct opt rows[] = {
       "certificate authorities of other mail servers (PEM); default: the system's" },
     { "relay.dane", OPT_BOOL, C(relay.dane), "no", 0, 0,
       "use DANE (RFC 7672). Only with resolvers of your own that validate DNSSEC, reached over a safe way" },
+    { "relay.limits", OPT_LIST, C(relay.limits), "", 0, 4096,
+      "how much at once and how fast, by destination; gemelctl limits explain DOMAIN says what holds",
+      .sub = &limit_rule_table },
     { "relay.port", OPT_U64, C(relay.port), "25", 1, 65535, "port of other domains' mail servers" },
     { "relay.rules", OPT_FILE, C(relay.rules), "", 0, 0,
       "rules that say what refusals mean, in place of the compiled-in ones (docs/replies.md); SIGHUP reads "
@@ -193,6 +196,31 @@ static void check_tls_policy(struct opt_source *src, const struct node_conf *c)
     }
 }
 
+static void check_limits(struct opt_source *src, const struct node_conf *c)
+{
+    CONF_EACH(struct limit_rule, it, c->relay.limits)
+    for (const struct limit_rule *b = c->relay.limits.items; b < it; b++)
+        if (slice_ieq(slice_of(b->domain), slice_of(it->domain)))
+            opt_error(src, it->line, "relay.limits", "%s: has a rule in line %u already", it->domain,
+                      b->line);
+}
+
+void node_conf_limits(const struct node_conf *c, struct limits *out)
+{
+    *out = (struct limits){ .rules = c->relay.limits.items,
+                            .n = c->relay.limits.n,
+                            .def = { [LIMIT_CONNECTIONS] = c->queue.per_destination_max,
+                                     [LIMIT_MESSAGES_PER_CONNECTION] = c->queue.per_connection_max } };
+}
+
+void node_conf_tls(const struct node_conf *c, struct tls_policies *out)
+{
+    *out = (struct tls_policies){ .rules = c->relay.tls_policy.items,
+                                  .n = c->relay.tls_policy.n,
+                                  .dane = c->relay.dane,
+                                  .defer = c->relay.tls_on_failure };
+}
+
 enum err node_conf_rules(const struct node_conf *c, struct classifier **out, struct buf *why)
 {
     struct slice zones[BLOCKLISTS_MAX];
@@ -232,6 +260,7 @@ enum err node_conf_load(struct opt_source *src, struct opt_source *cluster_src, 
     check_pressure(src, out);
     if (!err) check_rules(src, out);
     check_tls_policy(src, out);
+    check_limits(src, out);
     CONF_EACH(struct blocklist_conf, it, out->cluster.blocklists)
     {
         /* The coordinators ask them; this node reads refusals that name them, and one file serves all hosts. */

@@ -2,6 +2,7 @@
 #ifndef GEMEL_NODE_CONF_H
 #define GEMEL_NODE_CONF_H
 
+#include "node/limits.h"
 #include "node/queue/pressure.h"
 #include "proto/cluster_conf.h"
 
@@ -33,7 +34,8 @@ struct node_conf {
         int tls_on_failure;         /* 0: clear, 1: defer */
         const char *tls_ca;
         bool dane;
-        const char *rules; /* what refusals mean; "": as compiled in */
+        struct opt_list limits; /* struct limit_rule */
+        const char *rules;      /* what refusals mean; "": as compiled in */
     } relay;
     struct pressure_conf pressure;
     int log_level;
@@ -43,6 +45,11 @@ struct node_conf {
 };
 
 extern const struct opt_table node_conf_table;
+
+/* What holds for which destination; borrowed from the configuration. */
+struct tls_policies;
+void node_conf_limits(const struct node_conf *c, struct limits *out);
+void node_conf_tls(const struct node_conf *c, struct tls_policies *out);
 
 /* The classifier of relay.rules and of the cluster's blocklists; `why` gets lines "FILE:LINE: what is wrong". Any time:
  * the file is read anew. */

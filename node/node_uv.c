@@ -404,6 +404,20 @@ static enum err make_handover(struct node *n, struct buf *why)
     return handover_create(n->env, &n->handover_conf, &n->handover, why);
 }
 
+/* A rate is kept by evenly spaced starts, so that no burst follows a pause. */
+static void dest_limits(void *owner, struct slice dest, struct schedule_limits *out)
+{
+    struct node *n = owner;
+    struct limits limits;
+    struct limit_value v[LIMITS];
+    node_conf_limits(n->conf, &limits);
+    limits_find(&limits, dest, v);
+    out->active = (uint32_t)v[LIMIT_CONNECTIONS].value;
+    out->gap_ms = v[LIMIT_RATE].value
+                      ? (uint32_t)((MINUTES(1) + v[LIMIT_RATE].value - 1) / v[LIMIT_RATE].value)
+                      : 0;
+}
+
 static enum err make_queue(struct node *n, struct buf *why)
 {
     const struct node_conf *c = n->conf;
@@ -411,6 +425,8 @@ static enum err make_queue(struct node *n, struct buf *why)
                                .owner = n,
                                .schedule = { .active_max = (uint32_t)c->queue.deliveries_max,
                                              .active_per_dest = (uint32_t)c->queue.per_destination_max,
+                                             .limits = dest_limits,
+                                             .owner = n,
                                              .give_max = GIVES_MAX,
                                              .retry = { .glitch_ms = c->queue.glitch_ms,
                                                         .transient_ms = c->queue.transient_ms,

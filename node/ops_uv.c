@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/timers.h"
 #include "node/link.h"
+#include "node/ops_limits.h"
 #include "node/ops_tls.h"
 #include "node/queue/queue.h"
 #include "proto/store_redis_uv.h"
@@ -501,6 +502,15 @@ static void get_tls(struct ops *o, struct http_request *req)
     answer(req, 200, ops_tls_json(o->conf.tally));
 }
 
+static void get_limits(struct ops *o, struct http_request *req)
+{
+    struct slice domain = SLICE("");
+    if (http_query(req, "domain", &domain) && domain.n && domain.n <= 255)
+        answer(req, 200, ops_limits_json(o->conf.node, domain));
+    else
+        say(req, 400, "domain: expected a domain or a next hop");
+}
+
 /* ---- the table ---- */
 
 typedef void handler(struct ops *o, struct http_request *req);
@@ -516,6 +526,7 @@ static const struct path {
     { SLICE_INIT("/liveness"), get_liveness, NULL, false },
     { SLICE_INIT("/readiness"), get_health, NULL, false },
     { SLICE_INIT("/metrics"), get_metrics, NULL, false },
+    { SLICE_INIT("/limits"), get_limits, NULL, true },
     { SLICE_INIT("/tls"), get_tls, NULL, true },
     { SLICE_INIT("/queue"), get_queue, NULL, true },
     { SLICE_INIT("/queue/destinations"), get_destinations, NULL, true },

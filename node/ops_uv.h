@@ -11,6 +11,7 @@
  *   GET /queue?flow=&domain=&sender=&recipient=&why=&older_ms=&held&limit=   GET /queue/ID   GET /queue/ID/chunks/N
  *   GET /queue/destinations   POST /queue/flush {"id"|"domain"}
  *   POST /queue/retry, hold, release, remove, redirect {"ids":[…]|"filter":{…}|"all":true, …}   docs/admin-api.md
+ *   GET /limits?domain=   what holds for a destination, and which rule says so
  *   GET /tls      what came of TLS, by destination
  */
 #ifndef GEMEL_NODE_OPS_UV_H

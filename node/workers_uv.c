@@ -95,11 +95,8 @@ static void delivery_conf_of(struct workers *w, const struct identity_conf *id, 
     c->tls_strict = w->conf.strict_tls;
     c->tls_verify = w->conf.verify_tls;
     c->tally = w->conf.tally;
-    c->policies = (struct tls_policies){ .rules = n->relay.tls_policy.items,
-                                         .n = n->relay.tls_policy.n,
-                                         .dane = n->relay.dane,
-                                         .defer = n->relay.tls_on_failure };
-    c->mails_per_connection = (uint32_t)n->queue.per_connection_max;
+    node_conf_tls(n, &c->policies);
+    node_conf_limits(n, &c->limits_by_dest);
     c->connect_ms = (uint32_t)n->relay.connect_ms;
     w->identities[w->n_faces++] = identity;
 }

@@ -162,6 +162,8 @@ const struct command ctl_commands[] = {
     { "queue export", "ID", 1, 1, export_options, ORDER, "one message as it is, header and body (.eml)",
       "The message stays in the queue.", cmd_queue_export },
     { "queue top", NULL, 0, 0, top_options, ALWAYS, "the destinations with the most waiting mail", NULL, cmd_queue_top },
+    { "limits explain", "DOMAIN", 1, 1, NULL, ALWAYS, "what holds for mail to a domain, and which rule says so",
+      "Connections, messages, rate, recipients, TLS. DOMAIN may also be a next hop. Asks gemel-node on this host.", cmd_limits_explain },
     { "classify", NULL, 0, 0, classify_options, BIT(CTL_FINE) | BIT(CTL_USAGE), "what a refusal means: a reply on standard input",
       "Prints what it is about (scope), what follows for the identity (effect), the rule that decided and why. With --json, reads lines "
       "{\"stage\",\"ip\",\"provider\",\"reply\"} and answers each with a line {\"scope\",\"effect\",\"rule\",\"reason\"}. Asks nobody: "

@@ -42,6 +42,8 @@ int render_dnsbl_zones(struct screen *s, const json_t *dnsbl);
 
 int render_doctor(struct screen *s, const json_t *doctor);
 
+int render_limits(struct screen *s, const json_t *limits);
+
 int render_queue(struct screen *s, const json_t *queue);
 int render_message(struct screen *s, const json_t *message);
 int render_retried(struct screen *s, const json_t *answer);

@@ -49,6 +49,8 @@ struct dest {
     size_t legs; /* of living messages, in any state: they point here */
     uint32_t failures;
     uint64_t hold_until_ms;
+    struct schedule_limits limits;
+    uint64_t next_start_ms;
     struct heap_node wake; /* in schedule.dests */
     struct list turn;      /* in schedule.turns: could start a leg */
 };
@@ -135,6 +137,9 @@ static struct dest *dest_get(struct schedule *s, enum flow flow, struct slice na
     d = xzalloc(sizeof *d);
     d->name = slice_dup(slice_sub(name, 0, 1024));
     d->flow = flow;
+    d->limits = (struct schedule_limits){ .active = s->conf.active_per_dest };
+    if (s->conf.limits) s->conf.limits(s->conf.owner, slice_of(d->name), &d->limits);
+    ASSERT(d->limits.active);
     list_init(&d->ready);
     list_init(&d->turn);
     dest_key(flow, name, &key);
@@ -152,8 +157,8 @@ static void dest_free(struct dest *d)
 
 static bool dest_runnable(const struct schedule *s, const struct dest *d, uint64_t now_ms)
 {
-    size_t room = d->failures ? 1 : s->conf.active_per_dest;
-    return d->n_ready && d->active < room && now_ms >= d->hold_until_ms &&
+    size_t room = d->failures ? 1 : d->limits.active;
+    return d->n_ready && d->active < room && now_ms >= MAX(d->hold_until_ms, d->next_start_ms) &&
            (d->flow == FLOW_IN || s->mode == SCHEDULE_SEND);
 }
 
@@ -167,8 +172,10 @@ static void dest_settle(struct schedule *s, struct dest *d, uint64_t now_ms)
 
     uint64_t wake = UINT64_MAX;
     if (d->waiting.n && d->n_ready < READY_MAX) wake = heap_first(&d->waiting)->key;
-    if (d->n_ready && d->hold_until_ms > now_ms) wake = MIN(wake, d->hold_until_ms);
-    if (d->legs == 0) wake = d->failures ? MAX(d->hold_until_ms, now_ms) + IDLE_DEST_MS : now_ms;
+    uint64_t may_start_ms = MAX(d->hold_until_ms, d->next_start_ms);
+    if (d->n_ready && may_start_ms > now_ms) wake = MIN(wake, may_start_ms);
+    if (d->legs == 0)
+        wake = d->failures ? MAX(d->hold_until_ms, now_ms) + IDLE_DEST_MS : MAX(d->next_start_ms, now_ms);
     if (wake == UINT64_MAX)
         heap_remove(&s->dests, &d->wake);
     else
@@ -438,6 +445,7 @@ static bool next_start(struct schedule *s, uint64_t now_ms, struct schedule_acti
         d->active++;
         s->active++;
         m->active++;
+        d->next_start_ms = d->limits.gap_ms ? now_ms + d->limits.gap_ms : 0;
         settle_idle(s, m);
         dest_settle(s, d, now_ms);
         *out = (struct schedule_action){

@@ -17,10 +17,18 @@
 
 enum { SCHEDULE_LEGS_MAX = ENVELOPE_RCPTS_MAX };
 
+struct schedule_limits {
+    uint32_t active; /* at least 1 */
+    uint32_t gap_ms; /* between two starts */
+};
+
 struct schedule_conf {
     uint32_t active_max;      /* deliveries at once, of the node */
     uint32_t active_per_dest; /* and of one destination */
-    uint32_t give_max;        /* hand-offs at once */
+    /* What holds for one of them instead; asked once while it is known. `out` has the above and no gap. NULL: nothing. */
+    void (*limits)(void *owner, struct slice dest, struct schedule_limits *out);
+    void *owner;
+    uint32_t give_max; /* hand-offs at once */
     struct retry_conf retry;
 };
 
@@ -37,8 +45,9 @@ struct schedule_message {
     const struct schedule_leg *legs; /* different destinations */
     size_t n_legs;
     bool doubted; /* its expiry_ms comes from a wall clock that may be wrong; kept for schedule_life */
-    bool pinned; /* may be on another node already: neither started nor given until schedule_unpin */
-    bool held;   /* neither started nor given, and its age is nobody's business: remove it and add it anew to go on */
+    bool pinned;  /* may be on another node already: neither started nor given until schedule_unpin */
+    bool
+        held; /* neither started nor given, and its age is nobody's business: remove it and add it anew to go on */
 };
 
 enum schedule_mode { SCHEDULE_KEEP, SCHEDULE_SEND, SCHEDULE_GIVE }; /* what to do with FLOW_OUT */
@@ -73,12 +82,12 @@ void schedule_unpin(struct schedule *s, const struct queue_id *id);
 void schedule_hold(struct schedule *s, const struct queue_id *id);
 
 enum schedule_status { /* QR-03; the first that fits */
-    SCHEDULE_UNKNOWN,
-    SCHEDULE_IN_DOUBT, /* pinned */
-    SCHEDULE_GIVING,
-    SCHEDULE_ACTIVE, /* with the deliverer */
-    SCHEDULE_HELD,
-    SCHEDULE_WAITING,
+                       SCHEDULE_UNKNOWN,
+                       SCHEDULE_IN_DOUBT, /* pinned */
+                       SCHEDULE_GIVING,
+                       SCHEDULE_ACTIVE, /* with the deliverer */
+                       SCHEDULE_HELD,
+                       SCHEDULE_WAITING,
 };
 enum schedule_status schedule_status(const struct schedule *s, const struct queue_id *id);
 

@@ -26,6 +26,7 @@ struct line { /* a connection with somebody to talk to, or waiting for one */
     struct task *task; /* NULL: idle */
     enum flow flow;
     char *destination; /* what it may be used for again */
+    struct session_conf session;
     struct timer idle;
 };
 
@@ -46,6 +47,7 @@ struct task { /* one job */
     struct route_op *route_op;
     struct route_answer route;
     size_t target; /* the next to be tried */
+    struct limit_value limits[LIMITS];
     struct tls_policy policy;
     enum tls_level level; /* at this target, after DNS was asked */
     struct dane_op *dane_op;
@@ -205,7 +207,9 @@ static void line_open(struct task *t, const struct route_target *to)
     struct line *l = xzalloc(sizeof *l);
     *l = (struct line){ .d = d, .task = t, .flow = flow, .destination = slice_dup(t->job->destination) };
     list_append(&d->lines, &l->all);
-    struct conn_conf conf = { .session = &d->sessions[flow][session_mode(t)],
+    l->session = d->sessions[flow][session_mode(t)];
+    l->session.mails_max = (uint32_t)MAX(t->limits[LIMIT_MESSAGES_PER_CONNECTION].value, UINT64_C(1));
+    struct conn_conf conf = { .session = &l->session,
                               .to = to->addr,
                               .host = dns_name_slice(&to->host),
                               .tls = demand(t, to),
@@ -333,12 +337,14 @@ static enum err chunk_on(void *owner, uint32_t index, struct buf *out)
     return spool_chunk(t->d->spool, &t->job->id, index, out);
 }
 
-/* Those of the job's recipients about whom nothing is decided, or who were one too many last time. */
+/* Those of the job's recipients about whom nothing is decided, or who were one too many last time; as many as may go in
+ * one transaction. */
 static void fill_mail(struct task *t)
 {
     const struct envelope *e = t->job->envelope;
+    size_t most = t->limits[LIMIT_RECIPIENTS].value ? t->limits[LIMIT_RECIPIENTS].value : SIZE_MAX;
     t->mail.n_rcpts = 0;
-    for (size_t i = 0; i < t->job->n_rcpts; i++) {
+    for (size_t i = 0; i < t->job->n_rcpts && t->mail.n_rcpts < most; i++) {
         const struct envelope_rcpt *r = &e->rcpts[t->job->rcpts[i]];
         if (t->outcomes[i].verdict != RELAY_PENDING && !t->outcomes[i].too_many) continue;
         t->rcpts[t->mail.n_rcpts++] = (struct relay_rcpt){
@@ -552,6 +558,37 @@ static void start_or_join(struct task *t)
                                   t);
 }
 
+/* The next transaction, when there are more recipients than go in one: on this connection, or on a new one when it has had
+ * its share. Where it broke, the others share the lot of those who were on it. */
+static bool go_on(struct task *t)
+{
+    const struct relay_outcome *last = t->mail.rcpts[t->mail.n_rcpts - 1].cookie;
+    size_t pending = 0;
+    bool sent = false;
+    for (size_t i = 0; i < t->job->n_rcpts; i++) pending += t->outcomes[i].verdict == RELAY_PENDING;
+    for (size_t i = 0; i < t->mail.n_rcpts; i++)
+        sent |= ((struct relay_outcome *)t->mail.rcpts[i].cookie)->verdict == RELAY_SENT;
+    if (!pending) {
+        finish(t);
+        return false;
+    }
+    if (conn_state(t->line->conn) == CONN_READY) {
+        send_mail(t);
+        return true;
+    }
+    if (!sent) {
+        struct relay_outcome o = *last;
+        o.verdict = RELAY_DEFERRED;
+        finish_with(t, o);
+        return false;
+    }
+    line_free(t->line);
+    t->line = NULL;
+    t->target = 0;
+    t->at = TASK_START;
+    return true;
+}
+
 /* The mail is back. False: the task is gone. */
 static bool after_mail(struct task *t)
 {
@@ -574,8 +611,7 @@ static bool after_mail(struct task *t)
         send_mail(t);
         return true;
     }
-    finish(t);
-    return false;
+    return go_on(t);
 }
 
 /* False: wait, or the task is gone. */
@@ -682,6 +718,7 @@ static void start(void *owner, struct delivery_job *job, delivery_done_fn *done,
     t->rcpts = arena_alloc(&t->arena, MAX(job->n_rcpts, (size_t)1) * sizeof *t->rcpts);
     t->outcomes = arena_alloc(&t->arena, MAX(job->n_rcpts, (size_t)1) * sizeof *t->outcomes);
     fill_constants(t);
+    limits_find(&d->conf->limits_by_dest, job->destination, t->limits);
     tls_policy_find(&d->conf->policies, job->destination, job->flow == FLOW_OUT && routed(t), &t->policy);
     if (job->flow == FLOW_OUT && d->conf->gate) t->ticket = gate_ticket(d->conf->gate, now_ms(d));
     timer_set_in(d->env.timers, &t->now, 0, now_on, t);
@@ -741,7 +778,7 @@ size_t delivery_abort_all(struct delivery *d)
 void delivery_conf_default(struct delivery_conf *c)
 {
     *c = (struct delivery_conf){ .route = { .port = 25 },
-                                 .mails_per_connection = 20,
+                                 .limits_by_dest = { .def = { [LIMIT_MESSAGES_PER_CONNECTION] = 20 } },
                                  .connect_ms = SECONDS(30),
                                  .idle_ms = SECONDS(5),
                                  .idle_max = 50,
@@ -754,7 +791,7 @@ static struct session_conf session_conf(const struct delivery_conf *c, enum flow
                                   .tls = tls,
                                   .eightbit_anyway = c->eightbit_anyway,
                                   .no_chunking = c->no_chunking,
-                                  .mails_max = MAX(c->mails_per_connection, 1u),
+                                  .mails_max = 1, /* the line's limit takes its place */
                                   .limits = c->limits };
 }
 

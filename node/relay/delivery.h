@@ -14,6 +14,7 @@
 #include "base/env.h"
 #include "base/net.h"
 #include "node/gate.h"
+#include "node/limits.h"
 #include "node/queue/deliverer.h"
 #include "node/queue/spool.h"
 #include "node/relay/route.h"
@@ -49,7 +50,7 @@ struct delivery_conf {     /* borrowed, const, shared by all loops of a node */
     struct tls_policies policies;
     struct tls_tally *tally; /* NULL: nobody counts */
     bool eightbit_anyway, no_chunking;
-    uint32_t mails_per_connection; /* 20 */
+    struct limits limits_by_dest; /* messages per connection and recipients; the queue keeps the others */
     uint32_t connect_ms;
     uint32_t idle_ms;  /* how long a connection waits for the next mail to the same place */
     uint32_t idle_max; /* how many such connections there may be */

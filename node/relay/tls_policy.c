@@ -1,5 +1,7 @@
 #include "node/relay/tls_policy.h"
 
+#include "node/limits.h"
+
 #define O(member) offsetof(struct tls_rule, member)
 
 const char *const tls_level_words[] = { "none", "may", "encrypt", "verify", "dane", "dane-only", NULL };
@@ -21,42 +23,17 @@ static const struct opt rows[] = {
 };
 const struct opt_table tls_rule_table = { rows, sizeof(struct tls_rule), O(line) };
 
-/* "[10.0.0.25]:25" and "mail.example:25" are hosts with a port, "example.net." is example.net. */
-static struct slice bare(struct slice d)
-{
-    size_t colon = slice_find(d, ':');
-    if (d.n && d.p[0] == '[') return slice_sub(d, 1, slice_find(slice_skip(d, 1), ']'));
-    d = slice_sub(d, 0, colon);
-    if (d.n && d.p[d.n - 1] == '.') d.n--;
-    return d;
-}
-
-static bool iends(struct slice s, struct slice end)
-{
-    return s.n > end.n && slice_ieq(slice_skip(s, s.n - end.n), end);
-}
-
-/* How well a rule fits; 0: not at all. */
-static size_t fit(const struct tls_rule *r, struct slice domain)
-{
-    struct slice d = slice_of(r->domain);
-    if (slice_eq(d, SLICE("*"))) return 1;
-    if (d.n && d.p[0] == '.') return iends(domain, d) ? 1 + d.n : 0;
-    return slice_ieq(bare(d), domain) ? SIZE_MAX : 0;
-}
-
 void tls_policy_find(const struct tls_policies *p, struct slice destination, bool routed,
                      struct tls_policy *out)
 {
     static const struct opt_list none = { NULL, 0 };
-    struct slice domain = bare(destination);
     size_t best = 0;
     *out = (struct tls_policy){ .level = p->dane && routed ? TLS_LEVEL_DANE : TLS_LEVEL_MAY,
                                 .clear = !p->defer,
                                 .match = &none };
     for (size_t i = 0; i < p->n; i++) {
         const struct tls_rule *r = &p->rules[i];
-        size_t f = fit(r, domain);
+        size_t f = destination_fit(r->domain, destination);
         if (f <= best) continue;
         best = f;
         out->rule = r;

@@ -89,6 +89,9 @@ TEST(each_mistake_is_named)
           "policy: none }\n",
           CLUSTER, "node.yaml:7: relay.tls_policy: A.example: has a rule in line 6 already", true },
         { "cluster: cluster.yaml\nname: edge1\nlisten: { mx: [ \"127.0.0.1:25\" ] }\n"
+          "relay:\n  limits:\n    - { domain: a.example, rate: 5 }\n    - { domain: A.example, rate: 6 }\n",
+          CLUSTER, "node.yaml:7: relay.limits: A.example: has a rule in line 6 already", true },
+        { "cluster: cluster.yaml\nname: edge1\nlisten: { mx: [ \"127.0.0.1:25\" ] }\n"
           "relay: { tls_policy: [ { domain: a.example, policy: must } ] }\n",
           CLUSTER, "policy: \"must\" is not allowed", true },
     };

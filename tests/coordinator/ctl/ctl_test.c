@@ -563,3 +563,24 @@ TEST(refusals_as_json_lines_are_answered_line_by_line)
                "was expected\"}\n{\"scope\":\"rcpt\"", NULL);
     classified("classify --json", "scope\n", CTL_USAGE, "{\"error\":", NULL);
 }
+
+TEST(what_holds_for_a_destination_is_explained_with_its_rules)
+{
+    struct server *node = server_create(
+        ONE("GET /limits?domain=mail.example.net ", 200,
+            "{\"destination\": \"mail.example.net\", \"limits\": [{\"limit\": \"connections\", \"value\": 2, "
+            "\"from\": \"relay.limits line 24 (mail.example.net)\"}, {\"limit\": \"rate\", \"value\": 0, "
+            "\"from\": "
+            "\"default: none\"}], \"tls\": {\"policy\": \"verify\", \"from\": \"relay.tls_policy line 31 "
+            "(.example.net)\"}}"));
+    char line[256];
+    snprintf(line, sizeof line, "limits explain mail.example.net --node-admin %s", server_path(node));
+    check(line, NOTHING, CTL_FINE, "",
+          "Mail to mail.example.net\n"
+          "  connections              2          relay.limits line 24 (mail.example.net)\n"
+          "  rate                     unlimited  default: none\n"
+          "  tls                      verify     relay.tls_policy line 31 (.example.net)\n",
+          NULL);
+    server_destroy(node);
+    check("limits explain", NOTHING, CTL_USAGE, "", NULL, NULL);
+}

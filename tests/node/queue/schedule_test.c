@@ -404,3 +404,54 @@ TEST(a_held_message_is_neither_started_nor_given_nor_told_its_age)
     assert_int_equal(n.held, 1);
     schedule_destroy(s);
 }
+
+static void slow_limits(void *owner, struct slice dest, struct schedule_limits *out)
+{
+    if (slice_eq(dest, SLICE("slow.example"))) *out = (struct schedule_limits){ .active = 2, .gap_ms = 1000 };
+}
+
+static struct schedule *make_limited(void)
+{
+    struct schedule_conf c = { .active_max = 20, .active_per_dest = 5, .give_max = 2, .limits = slow_limits };
+    retry_conf_default(&c.retry);
+    return schedule_create(&c);
+}
+
+TEST(a_destination_with_a_rate_starts_evenly_and_costs_the_others_nothing)
+{
+    struct schedule *s = make_limited();
+    for (unsigned n = 1; n <= 4; n++) add(s, n, FLOW_IN, "slow.example", 0);
+    for (unsigned n = 11; n <= 16; n++) add(s, n, FLOW_IN, "fast.example", 0);
+    unsigned slow = 0, fast = 0, first = 0;
+    for (unsigned n; (n = started(s, 100));)
+        if (n < 10)
+            slow++, first = n;
+        else
+            fast++;
+    assert_int_equal(slow, 1);
+    assert_int_equal(fast, 5);
+    finish(s, first, "slow.example", &DONE, 200);
+    assert_int_equal(started(s, 1099), 0);
+    assert_int_equal(schedule_due_ms(s), 1100);
+    unsigned second = started(s, 1100);
+    assert_true(second && started(s, 2100));
+    assert_int_equal(started(s, 3100), 0); /* two at once are enough, however late it is */
+    finish(s, second, "slow.example", &DONE, 3200);
+    assert_true(started(s, 3200));
+    schedule_destroy(s);
+}
+
+TEST(a_rate_holds_for_mail_that_comes_one_by_one)
+{
+    struct schedule *s = make_limited();
+    for (unsigned n = 1; n <= 5; n++) {
+        uint64_t now = n * 100;
+        add(s, n, FLOW_IN, "slow.example", now);
+        unsigned got = started(s, now);
+        assert_int_equal(got, n == 1 ? 1 : 0);
+        if (got) finish(s, got, "slow.example", &DONE, now + 10);
+    }
+    assert_int_equal(started(s, 1099), 0);
+    assert_int_equal(started(s, 1100), 2);
+    schedule_destroy(s);
+}

@@ -295,7 +295,7 @@ TEST(a_connection_is_used_again_until_it_has_had_its_share)
 {
     struct world w;
     setup(&w);
-    w.conf.mails_per_connection = 3;
+    w.conf.limits_by_dest.def[LIMIT_MESSAGES_PER_CONNECTION] = 3;
     RECEIVER(&w, r, "127.0.0.1");
     go(&w);
     for (int i = 0; i < 4; i++) {
@@ -668,7 +668,7 @@ TEST(postfixs_own_sink_takes_what_we_send)
     struct addr a = free_port(&w);
     pid_t sink = start_smtp_sink(&a);
     route_to(&w, &a, "localhost");
-    w.conf.mails_per_connection = 20;
+    w.conf.limits_by_dest.def[LIMIT_MESSAGES_PER_CONNECTION] = 20;
     go(&w);
     struct job *j;
     int tries = 0;
@@ -834,4 +834,29 @@ TEST(dane_decides_by_the_receivers_own_records)
     try_level(&t, &t.right, TLS_LEVEL_DANE, DELIVERY_DEFERRED, TLS_RESULT_FAILED);
     try_level(&t, &t.wrong_name, TLS_LEVEL_DANE_ONLY, DELIVERY_SENT, TLS_RESULT_SUCCESS);
     tls_teardown(&t);
+}
+
+TEST(recipients_go_in_as_many_transactions_as_a_limit_asks_for)
+{
+    struct world w;
+    struct limit_rule rule = { .domain = "example.net",
+                               .value = { [LIMIT_RECIPIENTS] = 5, [LIMIT_MESSAGES_PER_CONNECTION] = 2 } };
+    setup(&w);
+    w.conf.limits_by_dest.rules = &rule;
+    w.conf.limits_by_dest.n = 1;
+    RECEIVER(&w, r, "127.0.0.1");
+    go(&w);
+    struct job *j = start(&w, FLOW_OUT, 12);
+    WAIT(&w, j->done);
+    for (size_t i = 0; i < 12; i++) assert_int_equal(j->results[i].outcome, DELIVERY_SENT);
+    assert_int_equal(r.n_mails, 3);
+    assert_int_equal(r.n_rcpts_taken, 12);
+    assert_int_equal(r.n_conns, 2);
+    r.reply[AT_MAIL] = RECEIVER_RESET;
+    j = start(&w, FLOW_OUT, 12);
+    WAIT(&w, j->done);
+    for (size_t i = 0; i < 12; i++) assert_int_equal(j->results[i].outcome, DELIVERY_DEFERRED);
+    assert_true(r.n_conns <= 4); /* not once more for each */
+    receiver_deinit(&r);
+    teardown(&w);
 }
