@@ -582,6 +582,13 @@ static bool expects_answer(const struct session *s)
     return s->state != ST_BODY && s->state != ST_IDLE && s->state != ST_HANDSHAKE;
 }
 
+/* Another yes right behind the one to the message: perhaps neither of them is. "221", said while closing, is. */
+static bool is_more_yes(struct slice rest)
+{
+    return rest.n >= 3 && rest.p[0] == '2' && ascii_is_digit(rest.p[1]) && ascii_is_digit(rest.p[2]) &&
+           !slice_starts(rest, SLICE("221"));
+}
+
 /* A peer that answers more than it was asked is one reply ahead of us: its yes to an early command would be taken for its yes to
  * the message. Replies that came together cannot answer what was said after the first of them. */
 void session_bytes(struct session *s, struct slice bytes, uint64_t now_ms)
@@ -599,7 +606,8 @@ void session_bytes(struct session *s, struct slice bytes, uint64_t now_ms)
             session_lost(s, ERR_MALFORMED, "it does not speak SMTP");
             return;
         }
-        if (!owed && expects_answer(s) && s->reply.code != 421) {
+        bool ahead = !owed && expects_answer(s) && s->reply.code != 421;
+        if (ahead || (s->state == ST_DOT && is_more_yes(bytes))) {
             session_lost(s, ERR_MALFORMED, "it answers what it was not asked");
             return;
         }

@@ -23,6 +23,7 @@ from collections import namedtuple
 
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
@@ -136,6 +137,14 @@ class Dns:
             below = any(n.endswith("." + text) for n in self.zone)
             reply.set_rcode(dns.rcode.NOERROR if below else dns.rcode.NXDOMAIN)
         else:
+            if "CNAME" in known:  # as a resolver answers: the whole chain, however it ends
+                at, seen = text, []
+                while at in self.zone and "CNAME" in self.zone[at] and at not in seen:
+                    seen.append(at)
+                    target = self.zone[at]["CNAME"][0]
+                    reply.answer.append(dns.rrset.from_text(at + ".", 300, "IN", "CNAME", target))
+                    at = target.rstrip(".")
+                known, name = self.zone.get(at, {}), dns.name.from_text(at)
             rdatas = known.get(dns.rdatatype.to_text(kind), [])
             if rdatas:
                 reply.answer.append(dns.rrset.from_text_list(name, 300, "IN", kind, rdatas))

@@ -610,6 +610,31 @@ TEST(a_yes_that_came_before_its_question_is_never_taken_for_a_yes_to_the_message
     }
 }
 
+TEST(two_answers_behind_a_message_may_both_belong_to_something_else)
+{
+    struct script sc = { "behind", { 0 }, "", SESSION_WANTS_RESET };
+    static const struct {
+        const char *said, *want;
+    } rows[] = { { "250 ok\r\n250 ok\r\n", "deferred/data/0/4.5.0+maybe" },
+                 { "250 ok\r\n221 bye\r\n", "sent/data/250/2.0.0" },
+                 { "250 ok\r\n421 bye\r\n", "sent/data/250/2.0.0" },
+                 { "250 ok\r\n\r\n", "sent/data/250/2.0.0" } };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct world w;
+        setup(&w, &sc);
+        do_what_it_wants(&w);
+        session_bytes(&w.s, SLICE("220 mx\r\n"), 1);
+        session_bytes(&w.s, SLICE("250-mx\r\n250-PIPELINING\r\n250 CHUNKING\r\n"), 1);
+        do_what_it_wants(&w);
+        session_bytes(&w.s, SLICE("250 ok\r\n250 ok\r\n"), 1);
+        do_what_it_wants(&w);
+        session_bytes(&w.s, slice_of(rows[i].said), 1);
+        do_what_it_wants(&w);
+        assert_slice(buf_slice(&w.report), rows[i].want);
+        teardown(&w);
+    }
+}
+
 TEST(clear_text_behind_the_answer_to_starttls_is_an_attack)
 {
     struct script sc = { "injection", { 0 }, "", SESSION_WANTS_RESET, .tls = SESSION_TLS_MAY };
