@@ -12,6 +12,8 @@
  * told: not all of them at once. */
 enum { WRITING_MAX = 10000 };
 
+enum { READ_AGAIN_MS = 1000 };
+
 /* A message something happens to: its envelope as it will be on disk when all that was written is. */
 struct live {
     struct queue *queue;
@@ -39,6 +41,11 @@ struct job { /* one leg on its way; the arena holds what the deliverer may read 
     struct list list;
 };
 
+struct unread { /* a message in the spool that could not be read for the moment */
+    struct list link;
+    struct queue_id id;
+};
+
 struct queue {
     const struct env *env;
     struct queue_conf conf;
@@ -46,6 +53,8 @@ struct queue {
     struct schedule *schedule;
     struct map live; /* id → struct live */
     struct list jobs;
+    struct list unread;
+    struct timer read_again;
     struct timer due;
     const char *give_to;
     bool stopping;
@@ -224,6 +233,39 @@ static void add_line(struct queue *q, const struct clocks *c, const struct spool
     schedule_add(q->schedule, &m);
 }
 
+static void add_stored(struct queue *q, const struct queue_id *id);
+
+static void on_read_again(struct timer *t)
+{
+    struct queue *q = t->owner;
+    struct list all;
+    list_init(&all);
+    while (!list_empty(&q->unread)) {
+        struct list *it = q->unread.next;
+        list_remove(it);
+        list_append(&all, it);
+    }
+    while (!list_empty(&all)) {
+        struct unread *u = CONTAINER_OF(all.next, struct unread, link);
+        list_remove(&u->link);
+        if (!q->stopping && !schedule_knows(q->schedule, &u->id) && !find_live(q, &u->id))
+            add_stored(q, &u->id);
+        free(u);
+    }
+    run(q);
+}
+
+/* A failing disk makes the spool unreadable until it is opened afresh: the message is looked at again then. */
+static void read_later(struct queue *q, const struct queue_id *id)
+{
+    struct unread *u = xzalloc(sizeof *u);
+    u->id = *id;
+    list_append(&q->unread, &u->link);
+    schedule_remove(q->schedule, id);
+    if (!timer_is_set(&q->read_again))
+        timer_set_in(q->env->timers, &q->read_again, READ_AGAIN_MS, on_read_again, q);
+}
+
 static void add_stored(struct queue *q, const struct queue_id *id)
 {
     struct arena a = { 0 };
@@ -231,6 +273,8 @@ static void add_stored(struct queue *q, const struct queue_id *id)
     enum err err = spool_envelope(q->ports.spool, id, &a, &e);
     if (err == ERR_OK)
         add(q, &e, age_is_doubtful(&q->conf.schedule.retry, &e, timers_wall_ms(q->env->timers)));
+    else if (err == ERR_RETRY)
+        read_later(q, id);
     else if (err != ERR_NOT_FOUND)
         log_error(q->env->log, "queue.damaged", kv_slice("id", queue_id_slice(id)), kv_err("err", err),
                   kv_cstr("what", "left in the spool as it is"));
@@ -531,7 +575,10 @@ static void start_leg(struct queue *q, const struct schedule_action *x)
     if (!l) {
         log_error(q->env->log, "queue.unreadable", kv_slice("id", queue_id_slice(&x->id)),
                   kv_err("err", err));
-        schedule_remove(q->schedule, &x->id);
+        if (err == ERR_RETRY)
+            read_later(q, &x->id);
+        else
+            schedule_remove(q->schedule, &x->id);
         return;
     }
     l->e.given_to =
@@ -583,7 +630,10 @@ static void tell_age(struct queue *q, const struct schedule_action *x)
     enum err err = ERR_OK;
     struct live *l = load(q, &x->id, &err);
     uint32_t rcpts[ENVELOPE_RCPTS_MAX];
-    if (!l) return;
+    if (!l) {
+        if (err == ERR_RETRY) read_later(q, &x->id); /* and told again */
+        return;
+    }
     size_t n = waiting_rcpts(&l->e, rcpts);
     if (x->kind == SCHEDULE_EXPIRED && revived(q, l)) {
         maybe_drop(l);
@@ -643,6 +693,7 @@ struct queue *queue_create(const struct env *env, const struct queue_conf *conf,
     struct queue *q = xzalloc(sizeof *q);
     *q = (struct queue){ .env = env, .conf = *conf, .ports = *ports };
     list_init(&q->jobs);
+    list_init(&q->unread);
     q->schedule = schedule_create(&q->conf.schedule);
     return q;
 }
@@ -698,6 +749,8 @@ void queue_destroy(struct queue *q)
     void *l;
     spool_watch(q->ports.spool, NULL, NULL);
     timer_clear(q->env->timers, &q->due);
+    timer_clear(q->env->timers, &q->read_again);
+    LIST_EACH_SAFE(&q->unread, it, next) free(CONTAINER_OF(it, struct unread, link));
     LIST_EACH_SAFE(&q->jobs, it, next) job_free(CONTAINER_OF(it, struct job, list));
     while (map_next(&q->live, &at, &key, &l)) free_live(l);
     map_deinit(&q->live);

@@ -234,6 +234,51 @@ TEST(a_clock_that_is_behind_keeps_no_mail_longer_than_a_life)
     world_deinit(&w);
 }
 
+/* The spool's own calls, but the first so many reads of envelopes fail. */
+static const struct spool_ops *whole_ops;
+static unsigned reads_that_fail;
+
+static enum err failing_envelope(struct spool *s, const struct queue_id *id, struct arena *a,
+                                 struct envelope *out)
+{
+    if (!reads_that_fail) return whole_ops->envelope(s, id, a, out);
+    reads_that_fail--;
+    return ERR_RETRY;
+}
+
+TEST(a_message_that_cannot_be_read_for_a_moment_is_not_forgotten)
+{
+    for (unsigned n = 1; n < 8; n++) {
+        for (unsigned when = 0; when < 3; when++) {
+            struct world w;
+            struct spool_ops ops;
+            world_init(&w);
+            whole_ops = spool_mem_spool(w.disk)->ops;
+            ops = *whole_ops;
+            ops.envelope = failing_envelope;
+            spool_mem_spool(w.disk)->ops = &ops;
+            reads_that_fail = when == 0 ? n : 0; /* as it comes in */
+            store(&w, FLOW_OUT, "bob@example.net", NULL, SLICE(""));
+            if (when == 1) reads_that_fail = n; /* as it starts */
+            queue_send_out(w.queue);
+            sim_clock_advance(&w.clock, 10000);
+            if (when == 2) { /* as it expires */
+                finish(&w, DELIVERY_DEFERRED, "450 4.2.1 later");
+                sim_clock_advance(&w.clock, 10);
+                queue_keep_out(w.queue);
+                sim_clock_advance(&w.clock, HOURS(47));
+                reads_that_fail = n;
+                sim_clock_advance(&w.clock, HOURS(2));
+            }
+            assert_int_equal(reads_that_fail, 0);
+            while (w.n_jobs) finish(&w, DELIVERY_SENT, "250 ok");
+            sim_clock_advance(&w.clock, 10);
+            assert_int_equal(on_disk(&w), 0);
+            world_deinit(&w);
+        }
+    }
+}
+
 TEST(a_full_disk_holds_the_result_back_until_it_can_be_written)
 {
     struct world w;
