@@ -65,6 +65,8 @@ static const struct opt rows[] = {
       "deliveries at once to one destination (SC-18)" },
     { "queue.per_connection", OPT_U64, C(queue.per_connection_max), "20", 1, 10000,
       "messages over one connection (SC-01)" },
+    { "queue.poison_crashes", OPT_U64, C(queue.poison_crashes), "2", 0, 1000,
+      "a message that was in hand at so many crashes is set aside; 0: never (QR-13)" },
     { "queue.spool_size", OPT_BYTES, C(queue.spool_bytes_max), "64G", MIB(16), GIB(4096),
       "largest size of the queue on disk" },
     { "pressure.disk_medium", OPT_U64, C(pressure.limits[PRESSURE_DISK].medium), "96", 0, 101,

@@ -25,6 +25,7 @@ struct node_conf {
         uint64_t delay_dsn_ms, expire_ms;
         uint64_t deliveries_max, per_destination_max, per_connection_max;
         uint64_t spool_bytes_max;
+        uint64_t poison_crashes;
     } queue;
     struct {
         uint64_t connect_ms;

@@ -26,6 +26,7 @@
 #include "node/link.h"
 #include "node/ops_uv.h"
 #include "node/queue/handover.h"
+#include "node/queue/in_hand.h"
 #include "node/queue/queue.h"
 #include "node/queue/reporter.h"
 #include "node/queue/spool_lmdb_uv.h"
@@ -69,6 +70,7 @@ struct node {
     struct egress *egress;
     struct rulebook *rules;
     struct queue_ids ids;
+    struct in_hand_suspects suspects;
     struct pressure pressure;
     struct timer pressure_due;
     struct dispatch *dispatch;
@@ -418,10 +420,31 @@ static void dest_limits(void *owner, struct slice dest, struct schedule_limits *
                       : 0;
 }
 
+static void forgive(void *owner, const struct queue_id *id)
+{
+    struct node *n = owner;
+    in_hand_forgive(n->conf->state_dir, n->env->disk, &n->suspects, id);
+}
+
+/* Without it mail flows all the same: only nothing is known of what crashes us. */
+static void watch_hands(struct node *n)
+{
+    enum err err = in_hand_open(n->conf->state_dir, n->env->disk, &n->suspects);
+    if (err)
+        log_warn(n->log, "node.no_poison_detection", kv_cstr("state", n->conf->state_dir),
+                 kv_err("err", err));
+    for (size_t i = 0; i < n->suspects.n; i++)
+        log_warn(n->log, "queue.suspect", kv_slice("id", queue_id_slice(&n->suspects.of[i].id)),
+                 kv_u64("crashes", n->suspects.of[i].crashes));
+}
+
 static enum err make_queue(struct node *n, struct buf *why)
 {
     const struct node_conf *c = n->conf;
     struct queue_conf conf = { .next_hop = next_hop,
+                               .suspects = &n->suspects,
+                               .poison = (uint32_t)c->queue.poison_crashes,
+                               .forgive = forgive,
                                .owner = n,
                                .schedule = { .active_max = (uint32_t)c->queue.deliveries_max,
                                              .active_per_dest = (uint32_t)c->queue.per_destination_max,
@@ -587,6 +610,7 @@ static enum err start(struct node *n, struct buf *why)
     if (!err && !n->solo) err = make_store(n, why);
     if (!err) err = make_egress(n, why);
     if (!err) err = make_rules(n, why);
+    if (!err) watch_hands(n);
     if (!err) watch_pressure(n);
     if (!err) err = make_workers(n, why);
     if (!err && !n->solo) err = make_handover(n, why);
@@ -639,6 +663,7 @@ void node_destroy(struct node *n)
     reporter_destroy(n->reporter);
     workers_destroy(n->workers); /* before the gates they read */
     dispatch_destroy(n->dispatch);
+    in_hand_close();
     egress_destroy(n->egress);
     node_link_destroy(n->link);
     store_redis_destroy(n->store);

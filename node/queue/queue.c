@@ -335,6 +335,7 @@ static void written(void *owner, enum err err)
     struct queue *q = l->queue;
     struct queue_id id = l->e.id;
     l->writing = false;
+    in_hand(&id);
     if (err)
         log_error(q->env->log, "queue.not_written", kv_slice("id", queue_id_slice(&id)), kv_err("err", err));
     write_down(l);
@@ -343,6 +344,7 @@ static void written(void *owner, enum err err)
         maybe_drop(l);
         if (give) give_after_all(q, &id);
     }
+    in_hand(NULL);
     run(q);
 }
 
@@ -467,6 +469,7 @@ static enum queue_applied release(struct live *l, const struct queue_order *o)
 {
     uint64_t now = timers_wall_ms(l->queue->env->timers);
     if (!l->e.hold) return QUEUE_NOT_SO;
+    if (l->e.hold == HOLD_POISON) l->queue->conf.forgive(l->queue->conf.owner, &l->e.id);
     l->e.expiry_wall_ms += now - MIN(l->e.held_wall_ms, now);
     l->e.hold = HOLD_NONE;
     l->e.held_wall_ms = 0;
@@ -554,6 +557,7 @@ static void delivered(void *owner, struct delivery_job *dj, const struct deliver
     struct live *l = find_live(q, &dj->id);
     struct retry_effect effect;
     ASSERT(l && l->jobs);
+    in_hand(&dj->id);
     l->jobs--;
     retry_apply(&q->conf.schedule.retry, dj, results, timers_wall_ms(q->env->timers), &l->e, &l->arena,
                 &effect);
@@ -562,6 +566,7 @@ static void delivered(void *owner, struct delivery_job *dj, const struct deliver
     if (!l->jobs) do_after(l);
     maybe_drop(l);
     job_free(j);
+    in_hand(NULL);
     run(q);
 }
 
@@ -670,12 +675,14 @@ static void run(struct queue *q)
     size_t live_max = q->conf.schedule.active_max + WRITING_MAX;
     while (q->live.n < live_max && schedule_next(q->schedule, timers_now_ms(q->env->timers), &x)) {
         struct queue_id id = x.id;
+        in_hand(&id);
         switch (x.kind) {
         case SCHEDULE_START: start_leg(q, &x); break;
         case SCHEDULE_GIVE_AWAY: give_away(q, &id); break;
         case SCHEDULE_DELAYED:
         case SCHEDULE_EXPIRED: tell_age(q, &x); break;
         }
+        in_hand(NULL);
     }
     /* What is live comes back here when it is done. */
     uint64_t at = q->live.n < live_max ? schedule_due_ms(q->schedule) : UINT64_MAX;
@@ -714,6 +721,38 @@ static bool add_found(void *owner, const struct spool_item *it)
     return true;
 }
 
+static void set_aside(struct queue *q, const struct in_hand_suspect *s)
+{
+    enum err err = ERR_OK;
+    struct live *l = load(q, &s->id, &err);
+    if (!l) return;
+    if (l->e.hold == HOLD_NONE) {
+        l->e.hold = HOLD_POISON;
+        l->e.held_wall_ms = timers_wall_ms(q->env->timers);
+        l->e.held_why = slice_of(
+            arena_printf(&l->arena, "it was in hand at %" PRIu32 " crashes of this program", s->crashes));
+        l->changed = true;
+        schedule_hold(q->schedule, &s->id);
+        log_error(q->env->log, "queue.set_aside", kv_slice("id", queue_id_slice(&s->id)),
+                  kv_slice("sender", l->e.sender), kv_u64("crashes", s->crashes),
+                  kv_cstr("cure", "gemelctl queue show, export; then release or remove"));
+    }
+    write_down(l);
+    maybe_drop(l);
+}
+
+/* Before anything starts. */
+static void judge_suspects(struct queue *q)
+{
+    const struct in_hand_suspects all = q->conf.suspects ? *q->conf.suspects : (struct in_hand_suspects){ 0 };
+    for (size_t i = 0; i < all.n; i++) { /* a copy: forgiving changes the list */
+        if (!schedule_knows(q->schedule, &all.of[i].id))
+            q->conf.forgive(q->conf.owner, &all.of[i].id);
+        else if (q->conf.poison && all.of[i].crashes >= q->conf.poison)
+            set_aside(q, &all.of[i]);
+    }
+}
+
 enum err queue_start(struct queue *q)
 {
     spool_watch(q->ports.spool, on_stored, q);
@@ -722,6 +761,7 @@ enum err queue_start(struct queue *q)
     spool_stats(q->ports.spool, &st);
     schedule_expect(q->schedule, st.messages[FLOW_IN] + st.messages[FLOW_OUT]);
     enum err err = spool_each(q->ports.spool, 0, add_found, &f);
+    judge_suspects(q);
     struct schedule_counts n;
     schedule_counts(q->schedule, &n);
     log_info(q->env->log, "queue.loaded", kv_u64("in", n.messages[FLOW_IN]),

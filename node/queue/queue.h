@@ -7,6 +7,7 @@
 
 #include "base/env.h"
 #include "node/queue/deliverer.h"
+#include "node/queue/in_hand.h"
 #include "node/queue/schedule.h"
 #include "node/queue/spool.h"
 
@@ -40,6 +41,10 @@ struct queue_conf {
     struct schedule_conf schedule;
     /* Where mail of FLOW_IN for a domain goes ("[10.0.0.25]:25"); NULL: the domain is no longer ours. */
     const char *(*next_hop)(void *owner, struct slice domain);
+    /* Messages that were in hand at crashes; `poison` of them and more, and they are set aside (QR-13). 0: never. */
+    struct in_hand_suspects *suspects; /* NULL: none */
+    uint32_t poison;
+    void (*forgive)(void *owner, const struct queue_id *id); /* released, or no longer here */
     void *owner;
 };
 

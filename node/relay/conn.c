@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/timers.h"
+#include "node/queue/in_hand.h"
 
 enum {
     PENDING_BYTES_MAX = 128 * 1024, /* of a body, written and not yet with the kernel */
@@ -30,6 +31,7 @@ struct conn {
     bool own_address_failed;
     enum tls_fault tls_fault;
     struct relay_mail *done;
+    struct queue_id hand; /* the message being sent; s[0] == 0: none */
     uint32_t chunks, next_chunk;
     conn_chunk_fn *chunk;
     void *chunk_owner;
@@ -138,12 +140,20 @@ static void pump(struct conn *c)
         timer_clear(c->env->timers, &c->due);
 }
 
+/* What a peer or the body makes of us from here on is about this message. */
+static void begin_work(const struct conn *c)
+{
+    in_hand(c->hand.s[0] ? &c->hand : NULL);
+}
+
 /* After something happened in the loop. Must be the last thing a callback does. */
 static void pump_and_tell(struct conn *c)
 {
+    begin_work(c);
     enum conn_state before = c->state;
     pump(c);
     if (c->state != before || c->done) c->changed(c->owner);
+    in_hand(NULL);
 }
 
 static void due_on(struct timer *t)
@@ -158,6 +168,7 @@ static void due_on(struct timer *t)
 static void data_on(void *owner, struct slice bytes)
 {
     struct conn *c = owner;
+    begin_work(c);
     session_bytes(&c->session, bytes, now_ms(c));
     pump_and_tell(c);
 }
@@ -340,8 +351,14 @@ void conn_send(struct conn *c, struct relay_mail *mail, uint32_t chunks, conn_ch
     pump(c);
 }
 
+void conn_in_hand(struct conn *c, const struct queue_id *id)
+{
+    c->hand = *id;
+}
+
 struct relay_mail *conn_take_done(struct conn *c)
 {
+    c->hand.s[0] = 0;
     struct relay_mail *m = c->done;
     c->done = NULL;
     return m;

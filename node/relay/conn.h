@@ -6,6 +6,7 @@
 #ifndef GEMEL_NODE_RELAY_CONN_H
 #define GEMEL_NODE_RELAY_CONN_H
 
+#include "node/queue/queue_id.h"
 #include "base/env.h"
 #include "base/net.h"
 #include "node/gate.h"
@@ -62,6 +63,8 @@ struct slice conn_host(const struct conn *c);
 void conn_send(struct conn *c, struct relay_mail *mail, uint32_t chunks, conn_chunk_fn *chunk,
                void *chunk_owner);
 struct relay_mail *conn_take_done(struct conn *c); /* NULL: none */
+/* The message the next conn_send is about, until it is done: noted while this connection works (node/queue/in_hand.h). */
+void conn_in_hand(struct conn *c, const struct queue_id *id);
 
 /* A mail that is not past its end is deferred with `why` and the connection is over; false: past the end, it goes on. */
 bool conn_abort(struct conn *c, bool gate, const char *why);

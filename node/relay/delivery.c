@@ -5,6 +5,7 @@
  * address does not answer or refuses with 4yz: the next one; our own address cannot be bound: deferred, no other is
  * tried; a waiting connection turns out to be dead: the job starts over without it; TLS fails: the same address again in
  * clear, when policy allows, else the next; DANE cannot be asked for: the next; a lost reply after the final dot: deferred and counted, the one window for a second copy. */
+#include "node/queue/in_hand.h"
 #include "node/relay/delivery.h"
 
 #include <stdlib.h>
@@ -358,6 +359,7 @@ static void send_mail(struct task *t)
     fill_mail(t);
     t->at = TASK_SENDING;
     t->from = *conn_local(t->line->conn);
+    conn_in_hand(t->line->conn, &t->job->id);
     conn_send(t->line->conn, &t->mail, t->job->envelope->chunks, chunk_on, t);
 }
 
@@ -662,7 +664,7 @@ static bool gate_allows(const struct task *t)
     return t->job->flow != FLOW_OUT || !g || gate_valid(g, t->ticket, now_ms(t->d));
 }
 
-static void tick(struct task *t)
+static void tick_one(struct task *t)
 {
     if (t->at != TASK_SENDING) { /* within a mail the session asks the gate itself */
         if (t->stopped) {
@@ -676,6 +678,13 @@ static void tick(struct task *t)
     }
     while (step(t)) {
     }
+}
+
+static void tick(struct task *t)
+{
+    in_hand(&t->job->id);
+    tick_one(t);
+    in_hand(NULL);
 }
 
 /* ---- the queue's side ---- */

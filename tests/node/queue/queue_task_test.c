@@ -269,3 +269,40 @@ TEST(a_next_hop_has_a_host_and_a_port)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         assert_int_equal(queue_is_next_hop(slice_of(cases[i].text)), cases[i].is);
 }
+
+static size_t forgiven;
+
+static void forgive(void *owner, const struct queue_id *id)
+{
+    forgiven++;
+}
+
+TEST(what_was_in_hand_at_two_crashes_is_set_aside_until_it_is_released) /* QR-13 */
+{
+    struct world w;
+    world_init(&w);
+    struct in_hand_suspects s = { .n = 3 };
+    s.of[0] = (struct in_hand_suspect){ store(&w, FLOW_OUT, "bob@example.net", NULL, SLICE("")), 2 };
+    s.of[1] = (struct in_hand_suspect){ store(&w, FLOW_OUT, "eve@example.org", NULL, SLICE("")), 1 };
+    s.of[2] = (struct in_hand_suspect){ { "01JF5T9QK3M2000001" }, 2 };
+    w.suspects = &s;
+    w.forgive = forgive;
+    forgiven = 0;
+    crash(&w);
+    assert_int_equal(forgiven, 1); /* the one that is not here */
+    queue_send_out(w.queue);
+    assert_int_equal(w.n_jobs, 1);
+    assert_slice(w.jobs[0]->destination, "example.org");
+    sim_clock_advance(&w.clock, 10);
+    json_t *show = queue_show(w.queue, &s.of[0].id);
+    assert_string_equal(json_string_value(json_object_get(show, "status")), "set aside");
+    json_decref(show);
+    w.suspects = NULL; /* it is on disk, whatever becomes of the counts */
+    crash(&w);
+    queue_send_out(w.queue);
+    assert_int_equal(w.n_jobs, 1);
+    one(&w, QUEUE_RELEASE, &s.of[0].id, 1, 0, 0);
+    assert_int_equal(forgiven, 2);
+    assert_int_equal(w.n_jobs, 2);
+    world_deinit(&w);
+}

@@ -22,6 +22,8 @@ struct world {
     struct reporter_conf reporter_conf;
     struct reporter *reporter;
     struct queue *queue;
+    struct in_hand_suspects *suspects;
+    void (*forgive)(void *owner, const struct queue_id *id);
     struct delivery_job *jobs[JOBS_MAX];
     size_t n_jobs, started, called_back;
     delivery_done_fn *done;
@@ -83,7 +85,10 @@ static inline bool is_ours(void *owner, struct slice domain)
 static inline void queue_up(struct world *w)
 {
     struct queue_conf qc = { .schedule = { .active_max = 10, .active_per_dest = 10, .give_max = 4 },
-                             .next_hop = next_hop };
+                             .next_hop = next_hop,
+                             .suspects = w->suspects,
+                             .poison = 2,
+                             .forgive = w->forgive };
     retry_conf_default(&qc.schedule.retry);
     struct queue_ports ports = { .spool = spool_mem_spool(w->disk),
                                  .deliverer = { .start = start, .stop = call_back, .owner = w },
