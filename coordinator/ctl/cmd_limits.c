@@ -1,4 +1,4 @@
-/* gemelctl limits explain: what holds on this node for mail to a domain, and which rule says so. */
+/* gemelctl limits explain: what holds on this node for mail to a domain, and which rule says so; tls: what came of it. */
 #include "coordinator/ctl/ctl.h"
 
 int cmd_limits_explain(void *ctl, const struct args *args)
@@ -11,4 +11,10 @@ int cmd_limits_explain(void *ctl, const struct args *args)
     int code = ctl_show(c, &c->node, buf_cstr(&path), NULL, CTL_LIMIT_MS, render_limits);
     buf_deinit(&path);
     return code;
+}
+
+int cmd_tls(void *ctl, const struct args *args)
+{
+    struct ctl *c = ctl;
+    return ctl_show(c, &c->node, "/tls", NULL, CTL_LIMIT_MS, render_tls);
 }

@@ -164,6 +164,9 @@ const struct command ctl_commands[] = {
     { "queue top", NULL, 0, 0, top_options, ALWAYS, "the destinations with the most waiting mail", NULL, cmd_queue_top },
     { "limits explain", "DOMAIN", 1, 1, NULL, ALWAYS, "what holds for mail to a domain, and which rule says so",
       "Connections, messages, rate, recipients, TLS. DOMAIN may also be a next hop. Asks gemel-node on this host.", cmd_limits_explain },
+    { "tls", NULL, 0, 0, NULL, JUDGES, "what came of TLS with other mail servers, by destination",
+      "Connections since the node started: encrypted, in clear text, failed; beneath, the last failure. Asks gemel-node on this host.",
+      cmd_tls },
     { "classify", NULL, 0, 0, classify_options, BIT(CTL_FINE) | BIT(CTL_USAGE), "what a refusal means: a reply on standard input",
       "Prints what it is about (scope), what follows for the identity (effect), the rule that decided and why. With --json, reads lines "
       "{\"stage\",\"ip\",\"provider\",\"reply\"} and answers each with a line {\"scope\",\"effect\",\"rule\",\"reason\"}. Asks nobody: "

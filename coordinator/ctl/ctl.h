@@ -87,6 +87,7 @@ int cmd_queue_remove(void *ctl, const struct args *args);
 int cmd_queue_redirect(void *ctl, const struct args *args);
 int cmd_queue_export(void *ctl, const struct args *args);
 int cmd_queue_top(void *ctl, const struct args *args);
+int cmd_tls(void *ctl, const struct args *args);
 int cmd_limits_explain(void *ctl, const struct args *args);
 int cmd_doctor(void *ctl, const struct args *args);
 

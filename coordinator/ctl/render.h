@@ -42,6 +42,7 @@ int render_dnsbl_zones(struct screen *s, const json_t *dnsbl);
 
 int render_doctor(struct screen *s, const json_t *doctor);
 
+int render_tls(struct screen *s, const json_t *tls);
 int render_limits(struct screen *s, const json_t *limits);
 
 int render_queue(struct screen *s, const json_t *queue);

@@ -28,6 +28,8 @@ static render_fn *const screens[] = {
     render_doctor,
     render_dnsbl_check,
     render_queue,
+    render_limits,
+    render_tls,
     render_dnsbl_explain,
     render_dnsbl_zones,
     render_message,

@@ -584,3 +584,19 @@ TEST(what_holds_for_a_destination_is_explained_with_its_rules)
     server_destroy(node);
     check("limits explain", NOTHING, CTL_USAGE, "", NULL, NULL);
 }
+
+TEST(tls_shows_each_destination_and_its_last_failure)
+{
+    struct server *node = server_create((struct reply[]){
+        { "GET /tls ", 200,
+          "{\"destinations\": [{\"destination\": \"a.example\", \"policy\": \"verify\", \"successful\": 40, "
+          "\"clear_text\": 1, \"failed\": 2, \"last_failure\": {\"result\": \"certificate-expired\", \"mx\": "
+          "\"mx.a.example\", \"why\": \"old\", \"wall_ms\": 1000}}]}" },
+        { "GET /tls ", 200, "{\"destinations\": []}" },
+        { NULL } });
+    char line[256];
+    snprintf(line, sizeof line, "tls --node-admin %s", server_path(node));
+    check(line, NOTHING, CTL_ISSUES, "", "mx.a.example: old", NULL);
+    check(line, NOTHING, CTL_FINE, "", "No connection to another mail server", NULL);
+    server_destroy(node);
+}
