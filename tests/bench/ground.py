@@ -194,7 +194,13 @@ class Memory(threading.Thread):
 class Server:
     """`process` is the one whose family is measured."""
 
-    process = None
+    process, log_path = None, ""
+
+    def complaints(self):
+        """The last lines of its log that are no everyday ones."""
+        with contextlib.suppress(OSError), open(self.log_path, encoding="utf-8", errors="replace") as f:
+            return "".join([line for line in f if re.search(r"warning|error |smtp.close.*why=(?!quit)|fatal|panic|ASSERT", line)][-8:])
+        return ""
 
     def stop(self):
         if self.process and self.process.poll() is None:
@@ -247,7 +253,7 @@ class Postfix(Server):
     name = "postfix"
 
     def __init__(self, path):
-        self.conf = os.path.join(path, "conf")
+        self.conf, self.log_path = os.path.join(path, "conf"), os.path.join(path, "mail.log")
         for part in ("conf", "queue", "data"):
             os.mkdir(os.path.join(path, part))
         user = pwd.getpwnam("postfix")
