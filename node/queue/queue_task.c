@@ -123,6 +123,7 @@ static bool may_fit(const struct queue_task *t, const struct spool_item *it)
     const struct queue_filter *f = &t->filter;
     uint64_t now = timers_wall_ms(queue_env(t->q)->timers);
     return (!f->flow.n || slice_eq(f->flow, slice_of(flow_name(it->flow)))) &&
+           (!(f->held || f->redirect.n) || !it->complete) && /* the line says when the envelope says more */
            (!f->domain.n || !it->domain.n || slice_ieq(f->domain, it->domain)) &&
            (!f->older_ms || it->arrival_wall_ms + f->older_ms <= now);
 }
