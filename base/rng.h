@@ -6,7 +6,7 @@
 
 enum { RNG_POOL = 32 };
 
-struct rng { /* one thread's */
+struct rng {                 /* one thread's */
     bool seeded;             /* false: getrandom(2), fit for ids and ports */
     uint64_t s[4];           /* xoshiro256** */
     uint64_t pool[RNG_POOL]; /* from the kernel, in one call; each word is given out once and wiped */

@@ -90,7 +90,7 @@ struct envelope {
     struct slice
         given_to; /* node that may hold it already (commit sent, no answer): nobody sends it before that is
                             * known */
-    uint8_t hold;          /* enum envelope_hold */
+    uint8_t hold; /* enum envelope_hold */
     uint64_t held_wall_ms; /* since when */
     struct slice held_why; /* by whom and why */
 };

@@ -80,7 +80,7 @@ void queue_superseded(struct queue *q, const struct queue_id *id);
 
 struct queue_filter { /* empty fields match everything */
     struct slice flow, domain, sender, recipient;
-    struct slice why;      /* part of the last reason, of any reply, or of why it is held; ASCII case is ignored */
+    struct slice why; /* part of the last reason, of any reply, or of why it is held; ASCII case is ignored */
     uint64_t older_ms;     /* arrived at least so long ago */
     bool held;             /* only what is held or set aside */
     struct slice redirect; /* recipients redirected to this next hop */
@@ -96,8 +96,8 @@ typedef void queue_answer_fn(void *owner, struct json_t *answer);
 void queue_task_cancel(struct queue_task **t);
 
 /* {"messages":[…],"total":n}. limit 0: 100. */
-struct queue_task *queue_list(struct queue *q, const struct queue_filter *f, size_t limit, queue_answer_fn *done,
-                              void *owner);
+struct queue_task *queue_list(struct queue *q, const struct queue_filter *f, size_t limit,
+                              queue_answer_fn *done, void *owner);
 
 /* QR-14. RELEASE ends a hold; the time it lasted does not count for expiry. REMOVE tells nobody, BOUNCE tells the sender.
  * What a next hop has in hand is stopped where that is still possible; its answer is honoured. */
@@ -119,10 +119,11 @@ struct queue_order { /* copied */
     struct slice to;            /* REDIRECT: a next hop; empty: where the domain goes again */
 };
 /* {"matched":n,"done":n,"in_delivery":n,"skipped":n,"why":[{"id","why"}…]}, when all of it is on disk. */
-struct queue_task *queue_order(struct queue *q, const struct queue_order *o, queue_answer_fn *done, void *owner);
+struct queue_task *queue_order(struct queue *q, const struct queue_order *o, queue_answer_fn *done,
+                               void *owner);
 /* "[10.0.0.26]:25", "mail.inside.example:25": a host or an address, and a port. */
 bool queue_is_next_hop(struct slice s);
-const char *queue_order_name(enum queue_order_kind k); /* "retry", "hold", … */
+const char *queue_order_name(enum queue_order_kind k);                 /* "retry", "hold", … */
 struct json_t *queue_show(struct queue *q, const struct queue_id *id); /* NULL: there is no such message */
 /* {"destinations":[…],"total":n}, the longest first. limit 0: all. */
 struct json_t *queue_destinations(struct queue *q, size_t limit);

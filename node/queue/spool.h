@@ -58,9 +58,9 @@ struct spool_stats {
     uint64_t oldest_arrival_wall_ms[FLOW_COUNT]; /* 0: none. May name one that left within the last second */
     uint64_t disk_bytes, disk_free_bytes;
     uint64_t room_bytes, usable_bytes; /* all it could hold at best, and what it still can; 0, 0: unknown */
-    uint64_t commits, committed_ops; /* group commit: transactions, and what they held */
-    bool accepting;                  /* false: puts fail with RETRY */
-    char why[SPOOL_WHY_MAX];         /* why not */
+    uint64_t commits, committed_ops;   /* group commit: transactions, and what they held */
+    bool accepting;                    /* false: puts fail with RETRY */
+    char why[SPOOL_WHY_MAX];           /* why not */
 };
 
 struct spool_ops {
