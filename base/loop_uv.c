@@ -217,10 +217,28 @@ static void report_open(uv_handle_t *h, void *count)
     ++*(size_t *)count;
 }
 
+static void count_children(uv_handle_t *h, void *count)
+{
+    *(size_t *)count += h->type == UV_PROCESS && !uv_is_closing(h);
+}
+
+/* Children that their owners have killed: libuv holds them until the kernel says that they are gone, which is near. */
+static void reap(struct loop *l)
+{
+    enum { REAP_MS = 2000 };
+    uint64_t until = timers_now_ms(&l->timers) + REAP_MS;
+    for (size_t n = 1; n && timers_now_ms(&l->timers) < until;) {
+        n = 0;
+        uv_walk(&l->uv, count_children, &n);
+        if (n) uv_run(&l->uv, UV_RUN_ONCE); /* the tick ends it at the latest */
+    }
+}
+
 void loop_destroy(struct loop *l)
 {
     size_t open = 0;
     if (!l) return;
+    reap(l);
     net_destroy(l->env.net);
     ASSERT(l->timers.n == 0); /* a timer left set belongs to somebody who believes to be gone */
     mailbox_destroy(l->posts, NULL);

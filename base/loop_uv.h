@@ -4,7 +4,8 @@
  * is called from there (or before it runs, or after it returned). SIGPIPE is ignored for the whole process.
  *
  * The way down: loop_stop makes loop_run return; the owner cancels what it started (streams, listeners, dials, timers,
- * UDP sockets); loop_destroy closes what is left of the loop itself and asserts that nothing else was. */
+ * UDP sockets, child processes); loop_destroy waits a moment for children that were killed, closes what is left of the loop
+ * itself and asserts that nothing else was. */
 #ifndef GEMEL_BASE_LOOP_UV_H
 #define GEMEL_BASE_LOOP_UV_H
 
