@@ -140,14 +140,16 @@ void fo_send_step(struct failover *f, const struct store_req *req)
 static void send_aux(struct failover *f)
 {
     if (!f->n_aux || fo_waiting(f, &f->aux_wait, 2 * f->conf.store_timeout_ms)) return;
-    f->aux[0].claim = fo_claim(f);
-    send_store(f, &f->aux_wait, &f->aux[0]);
+    f->aux[0].req.claim = fo_claim(f);
+    send_store(f, &f->aux_wait, &f->aux[0].req);
 }
 
-void fo_aux(struct failover *f, const struct store_req *req)
+bool fo_aux(struct failover *f, const struct store_req *req, uint64_t command, const char *done)
 {
-    if (f->n_aux < ARRAY_LEN(f->aux)) f->aux[f->n_aux++] = *req;
+    if (f->n_aux == ARRAY_LEN(f->aux)) return false;
+    f->aux[f->n_aux++] = (struct fo_aux){ .req = *req, .command = command, .done = done };
     if (f->n_aux == 1) send_aux(f);
+    return true;
 }
 
 void fo_read_token(struct failover *f)
@@ -200,6 +202,8 @@ bool failover_leads(const struct failover *f, uint64_t now_ms)
 void fo_step_down(struct failover *f, const char *why)
 {
     f->lead_until_ms = 0;
+    for (size_t i = 0; i < f->n_aux; i++)
+        fo_answer(f, f->aux[i].command, FO_ANS_NOT_LEADER, "this coordinator lost the lead");
     f->n_aux = 0;
     f->aux_wait.seq = 0;
     f->op = (struct store_op_rec){ 0 };
@@ -343,6 +347,12 @@ static void on_view(struct failover *f, const struct store_reply *r, uint64_t as
     if (lost) role_changed(f, "epoch or term went back");
     learn_epoch(f, f->view.epoch);
     learn_epoch(f, f->view.op.epoch);
+    for (size_t i = 0; i < f->n_aux; i++) { /* what is on its way to the store holds already */
+        struct store_controls *c = &f->aux[i].req.controls;
+        if (f->aux[i].req.kind != STORE_CONTROLS || c->version == f->view.controls.version) continue;
+        c->version = f->view.controls.version + 1;
+        f->view.controls = *c;
+    }
     doubt(f);
     for (uint8_t i = 0; i < f->conf.n; i++) {
         const struct store_beat *b = &f->view.beats[i];
@@ -361,6 +371,15 @@ static void on_view(struct failover *f, const struct store_reply *r, uint64_t as
 static void on_aux(struct failover *f, const struct store_reply *r)
 {
     if (r->status == STORE_UNKNOWN) return; /* sent again by the tick */
+    if (r->status == STORE_STALE) {
+        fo_step_down(f, "the store says that we do not lead");
+        return;
+    }
+    if (r->status == STORE_CONFLICT) { /* another server, or another version: look, then send it again */
+        if (f->state != FO_RECOVERING) fo_refresh(f);
+        return;
+    }
+    fo_answer(f, f->aux[0].command, FO_ANS_DONE, "%s", f->aux[0].done);
     f->n_aux--;
     memmove(f->aux, f->aux + 1, f->n_aux * sizeof f->aux[0]);
     send_aux(f);

@@ -63,7 +63,11 @@ struct failover {
     struct fo_wait lead, view_wait, step, aux_wait;
     uint64_t lead_next_ms, view_next_ms, step_next_ms;
     struct store_req step_req;
-    struct store_req aux[8]; /* controls and marks, first is under way */
+    struct fo_aux { /* controls and marks; the first is under way */
+        struct store_req req;
+        uint64_t command; /* whom to tell when it is written; 0: nobody */
+        const char *done; /* what to tell */
+    } aux[8];
     size_t n_aux;
 
     struct store_view view;
@@ -123,7 +127,7 @@ struct fo_action *fo_act(struct failover *f, enum fo_action_kind kind);
 void fo_move_to(struct failover *f, enum fo_state to, const char *why);
 uint32_t fo_seq(struct failover *f);
 void fo_send_step(struct failover *f, const struct store_req *req);
-void fo_aux(struct failover *f, const struct store_req *req);
+bool fo_aux(struct failover *f, const struct store_req *req, uint64_t command, const char *done);
 void fo_read_token(struct failover *f);
 void fo_verify(struct failover *f);
 bool fo_view_covers(struct failover *f);

@@ -350,14 +350,15 @@ static void set_controls(struct failover *f, const struct fo_command *c)
     if (c->kind == FO_CMD_PIN) q.controls.pin = c->to, q.controls.pin_until_wall_ms = c->until_wall_ms;
     if (c->kind == FO_CMD_UNPIN) q.controls.pin = STORE_NONE, q.controls.pin_until_wall_ms = 0;
     memcpy(q.controls.by, c->by, sizeof q.controls.by);
+    q.controls.version++;
+    const char *done = q.controls.paused ? "paused" : q.controls.pin != STORE_NONE ? "pinned" : "automatic";
+    if (!fo_aux(f, &q, c->id, done)) {
+        fo_answer(f, c->id, FO_ANS_BUSY, "too many changes are on their way to the store");
+        return;
+    }
     f->view.controls = q.controls; /* holds from now on for us */
-    fo_aux(f, &q);
     log_info(f->log, "failover.controls", kv_bool("paused", q.controls.paused),
              kv_cstr("pin", fo_name(f, q.controls.pin)), kv_cstr("by", c->by));
-    fo_answer(f, c->id, FO_ANS_DONE, "%s",
-              q.controls.paused              ? "paused"
-              : q.controls.pin != STORE_NONE ? "pinned"
-                                             : "automatic");
 }
 
 static const char *objection(const struct failover *f, const struct fo_command *c)
@@ -512,7 +513,7 @@ static void lift_marks(struct failover *f)
         if (!f->view.quarantined_wall_ms[i] || !f->ids[i].verdict.cleared || f->n_aux) continue;
         if (!f->conf.exclusive && !fo_known_to_all(f, i)) continue;
         f->view.quarantined_wall_ms[i] = 0;
-        fo_aux(f, &(struct store_req){ .kind = STORE_MARK, .identity = i });
+        (void)fo_aux(f, &(struct store_req){ .kind = STORE_MARK, .identity = i }, 0, NULL);
         log_info(f->log, "failover.clean", kv_cstr("identity", fo_name(f, i)),
                  kv_cstr("why", "clean for long enough"));
     }

@@ -163,6 +163,7 @@ struct store_evidence { /* one refusal, as much of it as the policy counts */
 };
 
 struct store_controls {
+    uint64_t version; /* grows by one with each change, so that a late twin of an older one does nothing */
     bool paused;
     uint8_t pin; /* identity, or STORE_NONE */
     uint64_t pin_until_wall_ms;
@@ -211,7 +212,7 @@ enum store_req_kind {
     STORE_FINISH, /* the operation ends; its history is appended; `held`: FENCED becomes HELD */
     STORE_FENCE,  /* egress (identity, epoch) becomes FENCING for op; answers the lease counter */
     STORE_GRANT, /* egress becomes (identity, epoch) ACTIVE; needs FENCED or HELD or NONE, or the same identity */
-    STORE_CONTROLS, /* pause, pin */
+    STORE_CONTROLS, /* pause, pin; controls.version is the stored one + 1 */
     STORE_MARK,     /* quarantine of `identity` := wall_ms (0: clean) */
     STORE_HISTORY,  /* one line of history that belongs to no operation */
     STORE_RENEW, /* node: counter + 1 when egress is ACTIVE for (identity, epoch) and no other token renews */

@@ -162,7 +162,14 @@ static void grant_apply(struct store_model *m, const struct store_req *q, uint64
 static void controls_apply(struct store_model *m, const struct store_req *q, uint64_t now,
                            struct store_reply *r)
 {
-    m->v.controls = q->controls;
+    struct store_controls *c = &m->v.controls;
+    bool again = c->version == q->controls.version && c->paused == q->controls.paused &&
+                 c->pin == q->controls.pin && c->pin_until_wall_ms == q->controls.pin_until_wall_ms;
+    if (again) return;
+    if (c->version + 1 == q->controls.version)
+        *c = q->controls;
+    else
+        refuse(r, STORE_C_STATE);
 }
 
 static void mark_apply(struct store_model *m, const struct store_req *q, uint64_t now, struct store_reply *r)

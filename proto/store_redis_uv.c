@@ -211,6 +211,7 @@ static void put_request(struct store_redis *s, struct args *a, const struct stor
     if (q->kind == STORE_BEGIN || q->kind == STORE_ADVANCE) put_rec(a, &q->rec);
     if (q->kind == STORE_FINISH || q->kind == STORE_HISTORY) put_history(a, &q->history);
     if (q->kind == STORE_CONTROLS) {
+        put_u64(a, "controls.version", q->controls.version);
         put_u64(a, "controls.paused", q->controls.paused);
         put_identity(a, "controls.pin", q->controls.pin);
         put_u64(a, "controls.pin_until", q->controls.pin_until_wall_ms);
@@ -399,6 +400,7 @@ static void read_view(const struct cluster_conf *c, const struct redisReply *t, 
     for (uint8_t i = 0; i < c->identities.n; i++)
         read_beat(redis_reply_field(beats, slice_of(store_identity_name(c, i))), &v->beats[i]);
     const struct redisReply *controls = redis_reply_field(t, SLICE("controls"));
+    v->controls.version = u64_of(controls, "version");
     v->controls.paused = u64_of(controls, "paused");
     v->controls.pin = store_identity_index(c, text_of(controls, "pin"));
     v->controls.pin_until_wall_ms = u64_of(controls, "pin_until");

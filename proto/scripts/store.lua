@@ -145,7 +145,14 @@ function apply.grant()
   if a.quarantined ~= '' then redis.call('HSET', P .. 'quarantine', a.quarantined, a.wall_ms) end
 end
 
-function apply.controls() set('controls', controls) end
+function apply.controls()
+  local c = hash('controls')
+  local same = num(c.version) == num(controls.version) and num(c.paused) == num(controls.paused)
+    and (c.pin or '') == (controls.pin or '') and num(c.pin_until) == num(controls.pin_until)
+  if same then return end
+  if num(c.version) + 1 ~= num(controls.version) then return refuse('state') end
+  set('controls', controls)
+end
 
 function apply.mark() redis.call('HSET', P .. 'quarantine', a.identity, a.wall_ms) end
 

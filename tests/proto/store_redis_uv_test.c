@@ -119,7 +119,7 @@ static void same_beat(enum store_req_kind kind, const struct store_beat *a, cons
 static void same_view(enum store_req_kind kind, const struct store_view *a, const struct store_view *b)
 {
     SAME(a, b, epoch), SAME(a, b, used_epoch), SAME(a, b, term), SAME(a, b, leader),
-        SAME(a, b, controls.paused), SAME(a, b, controls.pin);
+        SAME(a, b, controls.version), SAME(a, b, controls.paused), SAME(a, b, controls.pin);
     SAME(a, b, controls.pin_until_wall_ms), SAME(a, b, n_evidence);
     same_op(kind, &a->op, &b->op);
     for (size_t i = 0; i < 3; i++) {
@@ -229,7 +229,8 @@ static void roll(struct dice *d, struct store_req *q)
                                              .ok = true,
                                              .text = "moved" };
     if (q->kind == STORE_CONTROLS)
-        q->controls = (struct store_controls){ .paused = rng_below(&d->rng, 2),
+        q->controls = (struct store_controls){ .version = near(d, d->w->model.v.controls.version + 1),
+                                               .paused = rng_below(&d->rng, 2),
                                                .pin = rng_below(&d->rng, 2) ? STORE_NONE : any_identity(d),
                                                .pin_until_wall_ms = 9,
                                                .by = "root" };

@@ -25,7 +25,8 @@ void faults_plan(struct sim *w)
     w->n_episodes = (size_t)rng_between(r, 2, rng_below(r, 3) ? 10 : EPISODES_MAX);
     for (size_t i = 0; i < w->n_episodes; i++) {
         struct episode *e = &w->episodes[i];
-        e->fault = (enum fault)rng_below(r, FAULTS);
+        do e->fault = (enum fault)rng_below(r, FAULTS);
+        while (w->conf.faults && !(w->conf.faults & BIT(e->fault)));
         e->from_ms = rng_between(r, SECONDS(5), w->chaos_ms - SECONDS(5));
         e->to_ms = e->from_ms + (rng_below(r, 3) ? rng_between(r, 200, SECONDS(12))
                                                  : rng_between(r, SECONDS(10), SECONDS(70)));
@@ -139,24 +140,8 @@ static void wall_jump(struct sim *w, const struct episode *e, bool on)
 
 static void apply(struct sim *w, const struct episode *e, bool on)
 {
-    static const char *const names[] = {
-        [FAULT_CRASH] = "crash",
-        [FAULT_PAUSE] = "pause",
-        [FAULT_CUT] = "cut",
-        [FAULT_ISOLATE] = "isolate",
-        [FAULT_STORE_DOWN] = "store-down",
-        [FAULT_STORE_SWAP] = "store-swap",
-        [FAULT_STORE_RESTART] = "store-restart",
-        [FAULT_DNS_DOWN] = "dns-down",
-        [FAULT_DNS_LIES] = "dns-lies",
-        [FAULT_LISTED] = "listed",
-        [FAULT_ZONE] = "zone",
-        [FAULT_WALL] = "wall",
-        [FAULT_SICK] = "sick",
-        [FAULT_DISK] = "disk",
-        [FAULT_COMMAND] = "command",
-        [FAULT_LOSSY] = "lossy",
-    };
+    static const char *const names[] = SIM_FAULT_NAMES;
+    _Static_assert(ARRAY_LEN(names) == FAULTS, "one name per fault");
     char a[16], b[16];
     sim_say(w, "fault %s %s %s %s way=%u", names[e->fault], on ? "begins" : "ends",
             sim_actor_name(w, e->a, a), sim_actor_name(w, e->b, b), e->way);

@@ -36,6 +36,9 @@ static void usage(FILE *out)
             "  --count M          how many seeds (1000)\n"
             "  --nodes K          2 to %d nodes (by seed)\n"
             "  --coordinators C   1 to %d coordinators (by seed)\n"
+            "  --faults A,B,…     only these misfortunes: "
+            "crash pause cut isolate store-down store-swap store-restart\n"
+            "                     dns-down dns-lies listed zone wall sick disk command lossy\n"
             "  --mail             real queues in every life (otherwise in one of eight)\n"
             "  --trace            print everything that happens (use with --count 1)\n"
             "  --tail N           lines of trace printed for a violation (60)\n"
@@ -140,13 +143,30 @@ static void set_bug(const char *word)
     exit(2);
 }
 
+static uint32_t faults_of(struct slice list)
+{
+    static const char *const names[] = SIM_FAULT_NAMES;
+    uint32_t set = 0;
+    for (struct slice one; slice_cut(&list, ',', &one);) {
+        uint32_t bit = 0;
+        for (size_t i = 0; i < ARRAY_LEN(names); i++)
+            if (slice_eq(one, slice_of(names[i]))) bit = BIT(i);
+        if (!bit) {
+            fprintf(stderr, "gemel-sim: no misfortune is called %.*s; --help lists them\n", SLICE_ARG(one));
+            exit(2);
+        }
+        set |= bit;
+    }
+    return set;
+}
+
 static void parse(int argc, char **argv, struct options *o)
 {
     static const struct option longs[] = {
         { "seed", 1, NULL, 's' },         { "count", 1, NULL, 'c' }, { "nodes", 1, NULL, 'n' },
         { "coordinators", 1, NULL, 'C' }, { "trace", 0, NULL, 't' }, { "mail", 0, NULL, 'm' },
-        { "tail", 1, NULL, 'T' },         { "jobs", 1, NULL, 'j' },  { "bug", 1, NULL, 'b' },
-        { "help", 0, NULL, 'h' },         { NULL, 0, NULL, 0 },
+        { "faults", 1, NULL, 'f' },       { "tail", 1, NULL, 'T' },  { "jobs", 1, NULL, 'j' },
+        { "bug", 1, NULL, 'b' },          { "help", 0, NULL, 'h' },  { NULL, 0, NULL, 0 },
     };
     for (int k; (k = getopt_long(argc, argv, "h", longs, NULL)) != -1;) {
         switch (k) {
@@ -156,6 +176,7 @@ static void parse(int argc, char **argv, struct options *o)
         case 'C': o->conf.coords = (uint8_t)number(optarg, 1, SIM_COORDS_MAX); break;
         case 't': o->trace = true; break;
         case 'm': o->conf.mail = true; break;
+        case 'f': o->conf.faults = faults_of(slice_of(optarg)); break;
         case 'T': o->tail = number(optarg, 0, 1000000); break;
         case 'j': o->jobs = number(optarg, 1, 64); break;
         case 'b': set_bug(optarg); break;

@@ -103,6 +103,12 @@ struct ev {
     };
 };
 
+#define SIM_FAULT_NAMES                                                                              \
+    {                                                                                                \
+        "crash", "pause", "cut", "isolate", "store-down", "store-swap", "store-restart", "dns-down", \
+            "dns-lies", "listed", "zone", "wall", "sick", "disk", "command", "lossy"                 \
+    }
+
 enum fault {
     FAULT_CRASH,
     FAULT_PAUSE,
@@ -169,6 +175,7 @@ struct sim_conf {
     bool exclusive;
     uint64_t seed;
     uint8_t nodes, coords; /* 0: by seed */
+    uint32_t faults;       /* which may happen, as bits of enum fault; 0: all */
     bool trace;
 };
 
