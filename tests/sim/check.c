@@ -92,8 +92,10 @@ static void check_begin(struct sim *w, const struct store_model *m, const struct
 {
     if (op->id == w->last_begun) return; /* the same request again */
     w->last_begun = op->id;
+    /* To go on with a grant that the store has lost is no switch. */
+    bool lost = op->kind == STORE_OP_RESTORE && m->v.egress.state == STORE_EGRESS_ACTIVE;
     bool automatic = op->kind == STORE_OP_LISTED || op->kind == STORE_OP_FAILED ||
-                     op->kind == STORE_OP_RESTORE;
+                     (op->kind == STORE_OP_RESTORE && !lost);
     if (automatic && m->v.controls.paused && w->paused_since_ms &&
         w->now_ms > w->paused_since_ms + SECONDS(20))
         sim_violation(w, "I11 a %s operation begins while paused", store_op_kind_name(op->kind));
