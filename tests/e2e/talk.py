@@ -20,7 +20,7 @@ def main():
     host, port = sys.argv[1], int(sys.argv[2])
     said = []
     try:
-        client = wire.Client(host, port, "client.example.org", timeout=5)
+        client = wire.Client(host, port, "client.example.org", timeout=20)  # a wrong password costs 5 s
         if "--starttls" in sys.argv:
             client.starttls(None, host)
     except (wire.Lost, wire.Refused) as err:
