@@ -142,11 +142,10 @@ class Lab:
         )
         return int(done.stdout or 0)
 
-    def dig(self, server, name, kind="TXT"):
+    def dig(self, server, name, kind="TXT", recurse=False):
         """The answer as a sorted list of strings; each TXT is joined, as SPF joins it."""
-        done = self.exec(
-            "client", "dig", "+short", "+norecurse", "+time=2", "+tries=2", f"@{server}", name, kind
-        )
+        flags = ["+short", "+recurse" if recurse else "+norecurse", "+time=2", "+tries=2"]
+        done = self.exec("client", "dig", *flags, f"@{server}", name, kind)
         lines = [line for line in done.stdout.splitlines() if line and not line.startswith(";")]
         if kind == "TXT":
             lines = ["".join(re.findall(r'"((?:[^"\\]|\\.)*)"', line)) for line in lines]

@@ -204,6 +204,15 @@ class Story:
         _, s = self.wait(
             good, 20, lambda s: "a healthy cluster; issues: " + ("; ".join(map(str, s["issues"])) or "none")
         )
+        # The record was published a moment ago: the world may remember for the zone's negative TTL that there was none.
+        name, limit = f"_spf.{self.lab.settings['LAB_ZONE']}", time.time() + 10
+        while not any(
+            self.lab.public(self.a) in t for t in self.lab.dig(self.lab.public("resolver"), name, recurse=True)
+        ):
+            if time.time() > limit:
+                raise Fail(f"the world's resolver does not see {name}", status_lines(s), self.our_logs)
+            self.screen.progress(f"the world to see {name}")
+            time.sleep(0.2)
         leaders = [c for c in self.lab.coordinators if self.lab.http(c, "/leader") == 200]
         if len(leaders) != 1:
             raise Fail(f"{len(leaders)} coordinators say they lead, one must", leaders, self.our_logs)
