@@ -254,6 +254,7 @@ class Postfix(Server):
 
     def __init__(self, path):
         self.conf, self.log_path = os.path.join(path, "conf"), os.path.join(path, "mail.log")
+        self.pid_file = os.path.join(path, "queue", "pid", "master.pid")
         for part in ("conf", "queue", "data"):
             os.mkdir(os.path.join(path, part))
         user = pwd.getpwnam("postfix")
@@ -268,6 +269,12 @@ class Postfix(Server):
         )
         until(lambda: greets(MAIL_PORT), 60, "Postfix serves")
         return self
+
+    def stop(self):
+        # Its master leads a session of its own: ending the command that started it does not end it.
+        with contextlib.suppress(OSError, ValueError), open(self.pid_file, encoding="utf-8") as f:
+            os.kill(int(f.read()), signal.SIGTERM)
+        super().stop()
 
 
 def greets(port):
